@@ -1,0 +1,89 @@
+# Everything one does in a checkout, one word each: `make` lists them.
+# The first call makes a virtual environment and installs the package into it; that alone needs a package index.
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+DATA ?= ../shared/data
+DIST ?= dist
+ARGS ?=
+
+# The bundled model starts from these weights (folder or hub id; empty: what the recipe says).
+BASE ?=
+# The bundled knowledge base is the first so many of the chosen entities.
+ENTITIES ?= 200000
+# `make eval` measures on these files of $(DATA)/corpora; nothing is ever tuned on them.
+GOLD ?= aida-conll-dev
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.onegen-el-ready
+BUNDLED := onegen_el/bundled
+RECIPE := onegen_el/training/recipes/mini.toml
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv link test lint fix model kb-bundled eval bench wheel clean
+
+help: ## list these targets
+	@echo "Usage: make TARGET   (VENV=$(VENV), DATA=$(DATA))"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+venv: $(READY) ## make the virtual environment and install the package with its tools
+	@echo "$(VENV) is ready."
+
+# PyTorch goes first, in a step of its own, so that nothing after it can choose another build.
+$(VENV)/.torch-ready:
+	@$(PYTHON) -c 'import sys; sys.exit("onegen-el needs Python 3.11 or newer; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing $(TORCH) into $(VENV) (once; a few minutes) ..."
+	@$(PIP) install '$(TORCH)'
+	@touch $@
+
+$(READY): pyproject.toml $(VENV)/.torch-ready
+	@echo "Installing onegen-el into $(VENV) ..."
+	@$(PIP) install --editable '.[dev,train]'
+	@touch $@
+
+link: $(READY) ## link the names in an example news text
+	@$(BIN)/onegen-el link examples/news.txt
+
+test: $(READY) ## run the tests (ARGS="-k offsets" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fix: $(READY) ## mend style and format where that can be done by machine
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+model: $(READY) kb/build/entities.parquet ## train the bundled model (DATA, BASE)
+	@$(BIN)/onegen-el train $(RECIPE) --set data.root=$(DATA) $(if $(BASE),--set base=$(BASE)) --out runs/mini
+	@mkdir -p $(BUNDLED)/model
+	@find runs/mini -maxdepth 1 -type f -exec cp {} $(BUNDLED)/model ';'
+
+kb-bundled: $(READY) kb/build/entities.parquet ## build the bundled knowledge base with the bundled model (DATA)
+	@$(BIN)/onegen-el kb build kb/build/entities.parquet --limit $(ENTITIES) --model $(BUNDLED)/model --out $(BUNDLED)/kb
+
+kb/build/entities.parquet: kb/select_entities.py | $(READY)
+	@$(BIN)/python kb/select_entities.py --data $(DATA) -o kb/build
+
+eval: $(READY) ## measure the bundled model and knowledge base on held-out text (DATA, GOLD)
+	@$(BIN)/onegen-el eval $(foreach name,$(GOLD),--gold $(DATA)/corpora/$(name).jsonl.gz)
+
+bench: $(READY) ## measure speed and memory on this machine
+	@$(BIN)/onegen-el bench
+
+wheel: $(READY) ## build the wheel into dist/ and check its size
+	@$(PIP) wheel --no-deps --wheel-dir $(DIST) .
+	@cd $(DIST) && for wheel in *.whl; do \
+	  size=$$(wc -c <"$$wheel"); echo "$(DIST)/$$wheel: $$((size / 1000000)) MB"; \
+	  test $$size -lt 100000000 || { echo "error: a wheel must stay below 100 MB" >&2; exit 1; }; \
+	done
+
+clean: ## remove caches and build outputs (the environment and training runs stay)
+	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
