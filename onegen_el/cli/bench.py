@@ -1,0 +1,32 @@
+"""`onegen-el bench`: speed and memory on this machine, with any model, knowledge base and text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    text: Annotated[Path, typer.Argument(help="A long text to measure on.")],
+    short: Annotated[Path, typer.Argument(help="A short text, to measure from process start.")],
+    model: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
+    kb: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows decoded together.")] = 16,
+) -> None:
+    """Print decoding speed by method, time and memory from process start, and the time of --help.
+
+    Run it alone: the figures are those of the machine as busy as it is.
+    """
+    from onegen_el.evaluation.speed import decoding_rates, help_seconds, process_start
+    from onegen_el.inputs import decode
+    from onegen_el.linker import load
+
+    options = [*(["--model", model] if model else []), *(["--kb", kb] if kb else [])]
+    start = process_start(options, short)
+    typer.echo(f"link of {short}, from process start  {start.seconds:.1f} s, peak {start.megabytes:,.0f} MB")
+    typer.echo(f"--help  {help_seconds():.2f} s")
+    linker = load(model, kb, device="cpu", batch_size=batch_size)
+    for rate in decoding_rates(linker, decode(text.read_bytes(), str(text)), batch=batch_size):
+        typer.echo(f"{rate.name:<30} {rate.tokens:>7,.0f} source tokens/s  {rate.ratio:>5.1f} x")

@@ -1,0 +1,286 @@
+"""The entity linker: text to windows, windows to marks, marks to entities, entities to documents.
+
+Knows the order of the steps and nothing of how each is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onegen_el.backbone import Backbone, load_backbone
+from onegen_el.decoding import decode, query_states
+from onegen_el.document import Candidate, Entity, LinkedDocument, Mention
+from onegen_el.errors import InputError
+from onegen_el.knowledge import KnowledgeBase
+from onegen_el.tokens import SourceTokens
+from onegen_el.windows import Window, cut_windows
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+    from spacy.vocab import Vocab
+
+RANKED = 16  # candidates fetched for a mention before the prior is mixed in, at least
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A marked span of a text with its probability and where its query vector stands."""
+
+    start: int
+    end: int
+    probability: float
+    query: int
+
+
+def load(
+    model: str | Path | None = None,
+    kb: str | Path | None = None,
+    device: str = "auto",
+    top_k: int = 5,
+    min_score: float | None = None,
+    batch_size: int = 16,
+) -> EntityLinker:
+    """A linker of a model and a knowledge base (folders or hub ids; None: those of the package).
+
+    Raises ModelError or KBError, also where the two do not belong together.
+    """
+    backbone = load_backbone(model, device)
+    return EntityLinker(backbone, KnowledgeBase.open(kb), top_k, min_score, batch_size)
+
+
+class EntityLinker:
+    """Marks mentions in texts and links them to the entities of a knowledge base.
+
+    `top_k` candidates are kept for each mention; a mention whose best score is below `min_score` (None:
+    the model's own threshold) is NIL; `batch_size` windows are decoded together.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        kb: KnowledgeBase,
+        top_k: int = 5,
+        min_score: float | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        if top_k < 1 or batch_size < 1:
+            raise InputError(f"top_k and batch_size must be at least 1, got {top_k} and {batch_size}")
+        kb.check_model(backbone.fingerprint, backbone.name)
+        self.backbone, self.kb = backbone, kb
+        self.top_k, self.batch_size = top_k, batch_size
+        self.calibration = backbone.manifest.calibration
+        self.min_score = self.calibration.min_score if min_score is None else min_score
+
+    def __repr__(self) -> str:
+        return f"EntityLinker({self.backbone.name}, {self.kb!r}, {self.backbone.device})"
+
+    def __call__(self, text: str) -> Doc:
+        """The text as a spaCy Doc with linked entities; see `onegen_el.doc.to_doc`."""
+        return next(self.pipe([text]))
+
+    def pipe(self, texts: Iterable[str], batch_size: int | None = None) -> Iterator[Doc]:
+        """Docs of many texts in order, decoded in batches across texts."""
+        from onegen_el.doc import to_doc
+
+        for document in self.annotate(zip(map(str, count()), texts, strict=False), batch_size):
+            yield to_doc(document, self._vocab)
+
+    def annotate(
+        self, documents: Iterable[tuple[str, str]], batch_size: int | None = None
+    ) -> Iterator[LinkedDocument]:
+        """(id, text) pairs as linked documents in the same order; reads ahead only a few batches."""
+        size = batch_size or self.batch_size
+        ahead: list[tuple[str, SourceTokens]] = []
+        windows = 0
+        for identifier, text in documents:
+            tokens = self.backbone.tokenize(text)
+            ahead.append((identifier, tokens))
+            windows += 1 + len(tokens) // self.backbone.manifest.windows.own
+            if windows >= 4 * size:
+                yield from self._link(ahead, size)
+                ahead, windows = [], 0
+        yield from self._link(ahead, size)
+
+    def link(self, text: str, mentions: Sequence[tuple[int, int]], id: str = "") -> LinkedDocument:
+        """Links given code-point spans of a text instead of marking it; spans may overlap.
+
+        Spans come back as given, in text order. Raises InputError for a span that is empty, outside the
+        text, without any token, or longer than a window of the model.
+        """
+        tokens = self.backbone.tokenize(text)
+        spans = sorted(set(mentions))
+        placed = [(*self._tokens_under(tokens, span), span) for span in spans]
+        states: dict[tuple[int, int], Tensor] = {}
+        for layer in _disjoint_layers(placed):
+            windows, ranges = self._windows_around(tokens, layer)
+            aligned = self.backbone.aligned
+            prompted = [window.prompted(tokens, aligned) for window in windows]
+            shifted = [
+                [(first - w.context[0] + w.head, last - w.context[0] + w.head) for first, last, _ in inside]
+                for w, inside in zip(windows, ranges, strict=True)
+            ]
+            for at in range(0, len(prompted), self.batch_size):
+                part = slice(at, at + self.batch_size)
+                found = query_states(self.backbone, prompted[part], shifted[part])
+                for rows, inside in zip(found, ranges[part], strict=True):
+                    states.update({span: row for row, (_, _, span) in zip(rows, inside, strict=True)})
+        marked = [_Span(start, end, 1.0, index) for index, (start, end) in enumerate(spans)]
+        queries = torch.stack([states[span] for span in spans]) if spans else None
+        return self._documents([(id, tokens)], [marked], queries)[0]
+
+    def _link(self, documents: Sequence[tuple[str, SourceTokens]], size: int) -> list[LinkedDocument]:
+        """Marks and links some documents at once."""
+        settings, aligned = self.backbone.manifest.windows, self.backbone.aligned
+        windows = [
+            (number, window)
+            for number, (_, tokens) in enumerate(documents)
+            for window in cut_windows(tokens, settings)
+        ]
+        # Windows of like size are decoded together, so that little is padded.
+        order = sorted(range(len(windows)), key=lambda index: _size(windows[index][1]))
+        spans: list[list[_Span]] = [[] for _ in documents]
+        states: list[Tensor] = []
+        queries = 0
+        for at in range(0, len(order), size):
+            batch = [windows[index] for index in order[at : at + size]]
+            prompted = [window.prompted(documents[number][1], aligned) for number, window in batch]
+            decoded = decode(self.backbone, prompted, bias=self.calibration.mark_bias)
+            for (number, window), prompt, marked in zip(batch, prompted, decoded.mentions, strict=True):
+                tokens = documents[number][1]
+                for mention in marked:
+                    first, last = prompt.shown[mention.first], prompt.shown[mention.last - 1] + 1
+                    # Without aligned positions the context is copied too; its marks are its own window's.
+                    if window.start <= first < window.end:
+                        start, end = tokens.span(first, last)
+                        if start < end:
+                            spans[number].append(_Span(start, end, mention.probability, queries))
+                    queries += 1
+            states += decoded.states
+        return self._documents(documents, spans, torch.cat(states) if states else None)
+
+    def _documents(
+        self,
+        documents: Sequence[tuple[str, SourceTokens]],
+        spans: Sequence[list[_Span]],
+        states: Tensor | None,
+    ) -> list[LinkedDocument]:
+        """Looks up all spans' entities in one search and puts the documents together."""
+        found: list[list[tuple[Entity, float]]] = []
+        if states is not None and len(states):
+            with torch.inference_mode():
+                vectors = self.backbone.vectors(states).cpu().numpy()
+            found = self._candidates(vectors)
+        linked = []
+        for (identifier, tokens), marked in zip(documents, spans, strict=True):
+            ordered = sorted(marked, key=lambda span: (span.start, -span.end))
+            mentions = tuple(self._mention(tokens.text, span, found[span.query]) for span in ordered)
+            linked.append(LinkedDocument(identifier, tokens.text, mentions))
+        return linked
+
+    def _candidates(self, vectors: np.ndarray) -> list[list[tuple[Entity, float]]]:
+        """Best entities of each vector with their scores, best first, ties by entity id."""
+        weight = self.calibration.prior_weight
+        hits = self.kb.search(vectors, max(self.top_k, RANKED))
+        entities = {int(key): None for key in np.unique(hits.keys) if key >= 0}
+        known = dict(zip(entities, self.kb.entities(list(entities)), strict=True))
+        ranked = []
+        for keys, cosines in zip(hits.keys.tolist(), hits.scores.tolist(), strict=True):
+            pairs = [(known[key], cosine) for key, cosine in zip(keys, cosines, strict=True) if key >= 0]
+            scored = [(entity, cosine + weight * entity.prior) for entity, cosine in pairs]
+            ranked.append(sorted(scored, key=lambda pair: (-pair[1], pair[0].id))[: self.top_k])
+        return ranked
+
+    def _mention(self, text: str, span: _Span, found: Sequence[tuple[Entity, float]]) -> Mention:
+        best, score = found[0] if found else (None, 0.0)
+        linked = best if best is not None and score >= self.min_score else None
+        return Mention(
+            start=span.start,
+            end=span.end,
+            surface=text[span.start : span.end],
+            entity=linked.id if linked else None,
+            title=linked.title if linked else None,
+            url=linked.url if linked else None,
+            label=linked.label if linked else "",
+            score=score,
+            detection_score=span.probability,
+            candidates=tuple(Candidate(entity.id, entity.title, value) for entity, value in found),
+        )
+
+    def _tokens_under(self, tokens: SourceTokens, span: tuple[int, int]) -> tuple[int, int]:
+        """The tokens a given span touches, widened to where marks may stand."""
+        start, end = span
+        if not 0 <= start < end <= len(tokens.text):
+            raise InputError(
+                f"span {start}-{end} is empty or outside the text of {len(tokens.text)} characters"
+            )
+        touched = [i for i in range(len(tokens)) if tokens.starts[i] < end and tokens.ends[i] > start]
+        if not touched:
+            raise InputError(
+                f"span {start}-{end} ({tokens.text[start:end]!r}) has no character the model reads"
+            )
+        first, last = touched[0], touched[-1] + 1
+        while not tokens.breakable[first] and first:
+            first -= 1
+        while last < len(tokens) and not tokens.breakable[last]:
+            last += 1
+        if last - first > self.backbone.manifest.windows.own:
+            raise InputError(
+                f"span {start}-{end} has {last - first} tokens; this model's windows hold "
+                f"{self.backbone.manifest.windows.own}"
+            )
+        return first, last
+
+    def _windows_around(
+        self, tokens: SourceTokens, placed: Sequence[tuple[int, int, tuple[int, int]]]
+    ) -> tuple[list[Window], list[list[tuple[int, int, tuple[int, int]]]]]:
+        """Windows that together hold all placed spans, and the spans of each."""
+        settings = self.backbone.manifest.windows
+        windows: list[Window] = []
+        inside: list[list[tuple[int, int, tuple[int, int]]]] = []
+        rest = list(placed)
+        for window in cut_windows(tokens, settings):
+            here = [item for item in rest if window.start <= item[0] and item[1] <= window.end]
+            if here:
+                windows.append(window)
+                inside.append(here)
+                rest = [item for item in rest if item not in here]
+        for first, last, span in rest:  # these cross a cut: each gets a window of its own
+            left, right = max(0, first - settings.before), min(len(tokens), last + settings.after)
+            windows.append(Window(first, last, (left, right), min(settings.head, left)))
+            inside.append([(first, last, span)])
+        return windows, inside
+
+    @cached_property
+    def _vocab(self) -> Vocab:
+        import spacy
+
+        return spacy.blank("en").vocab
+
+
+def _size(window: Window) -> int:
+    return window.head + window.context[1] - window.context[0]
+
+
+def _disjoint_layers(
+    placed: Sequence[tuple[int, int, tuple[int, int]]],
+) -> list[list[tuple[int, int, tuple[int, int]]]]:
+    """Splits spans into groups without overlaps: one sequence cannot mark a token twice."""
+    layers: list[list[tuple[int, int, tuple[int, int]]]] = []
+    for item in sorted(placed):
+        for layer in layers:
+            if layer[-1][1] <= item[0]:
+                layer.append(item)
+                break
+        else:
+            layers.append([item])
+    assert all(a[1] <= b[0] for layer in layers for a, b in pairwise(layer))
+    return layers
