@@ -1,0 +1,1 @@
+"""Scoring of linked documents against gold, and of the linker's speed."""

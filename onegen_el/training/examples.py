@@ -1,0 +1,272 @@
+"""Gold documents as training windows, and windows as padded batches with their decisions and queries.
+
+Knows corpora, windows and the grammar; does not know the model's weights or the objective.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from onegen_el.gold import GoldDocument, GoldMention, read_elevant
+from onegen_el.grammar import SOURCE, MarkIds, annotated_layout, token_type
+from onegen_el.tokens import SourceTokenizer, SourceTokens
+from onegen_el.training.catalog import Catalog
+from onegen_el.training.recipe import Corpus, Data
+from onegen_el.windows import Window, WindowSettings, cut_windows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A window with its mentions as document token ranges and entity indices (-1: none to learn)."""
+
+    tokens: SourceTokens
+    window: Window
+    mentions: tuple[tuple[int, int, int], ...]
+    marks: str
+
+    @property
+    def size(self) -> int:
+        """About how many tokens the whole sequence has."""
+        shown = self.window.head + self.window.context[1] - self.window.context[0]
+        return shown + self.window.end - self.window.start + 3 * len(self.mentions) + 4
+
+
+@dataclass(slots=True)
+class Reach:
+    """What of the gold could be used: counted, never silently dropped."""
+
+    mentions: int = 0
+    unreachable: int = 0
+    nested: int = 0
+    crossing: int = 0
+    unknown: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.mentions} mentions, {self.unreachable} not on token boundaries, {self.nested} nested, "
+            f"{self.crossing} across windows, {self.unknown} with an entity that is not in the table"
+        )
+
+
+def read_examples(
+    data: Data,
+    tokenize: SourceTokenizer,
+    windows: WindowSettings,
+    catalog: Catalog,
+    aligned: bool,
+    seed: int,
+) -> list[Example]:
+    """Windows of all corpora, each corpus as its recipe says; logs what could not be used."""
+    examples: list[Example] = []
+    for corpus in data.corpora:
+        reach = Reach()
+        found: list[Example] = []
+        for number, document in enumerate(read_elevant(Path(data.root) / corpus.path)):
+            if corpus.half and (number % 2 == 0) != (corpus.half == "even"):
+                continue
+            if corpus.genres and document.genre not in corpus.genres:
+                continue
+            found += document_examples(document, corpus, tokenize, windows, catalog, reach, aligned)
+        if corpus.limit and len(found) > corpus.limit:
+            found = random.Random(seed).sample(found, corpus.limit)
+        log.info("%s: %d windows; %s", corpus.path, len(found), reach)
+        examples += found * corpus.repeat
+    return examples
+
+
+def document_examples(
+    document: GoldDocument,
+    corpus: Corpus,
+    tokenize: SourceTokenizer,
+    settings: WindowSettings,
+    catalog: Catalog,
+    reach: Reach,
+    aligned: bool,
+) -> list[Example]:
+    """The windows of one document that lie in its annotated scope, with the mentions of what is copied."""
+    tokens = tokenize(document.text)
+    spans = _token_mentions(document.mentions, tokens, corpus, catalog, reach)
+    examples = []
+    for window in cut_windows(tokens, settings):
+        start, end = tokens.starts[window.start], tokens.ends[window.end - 1]
+        if start < document.scope[0] or end > document.scope[1]:
+            continue
+        copied = (window.start, window.end) if aligned else window.context
+        inside = tuple(m for m in spans if copied[0] <= m[0] and m[1] <= copied[1])
+        linked = sum(1 for mention in inside if mention[2] >= 0)
+        if linked < corpus.min_links or (corpus.marks == "none" and not linked):
+            continue
+        examples.append(Example(tokens, window, inside, corpus.marks))
+    covered = {id(m) for e in examples for m in e.mentions}
+    reach.crossing += sum(1 for m in spans if id(m) not in covered)
+    return examples
+
+
+def _token_mentions(
+    mentions: Sequence[GoldMention], tokens: SourceTokens, corpus: Corpus, catalog: Catalog, reach: Reach
+) -> list[tuple[int, int, int]]:
+    """Disjoint token ranges with entity indices; of nested mentions the outermost stays."""
+    spans: list[tuple[int, int, int]] = []
+    for mention in mentions:
+        if corpus.kinds and mention.kind not in corpus.kinds:
+            continue
+        reach.mentions += 1
+        reached = tokens.tokens_of(mention.start, mention.end)
+        if reached is None:
+            reach.unreachable += 1
+        elif spans and reached[0] < spans[-1][1]:
+            reach.nested += 1
+        else:
+            entity = catalog.find(mention.entity) if corpus.links else -1
+            reach.unknown += mention.entity is not None and entity < 0
+            spans.append((*reached, entity))
+    return spans
+
+
+@dataclass(slots=True)
+class Batch:
+    """Windows padded on the right, `[rows, tokens]`, and flat indices into `rows * tokens`.
+
+    `decide_at` `[d]`, `choices` `[d, 2]` (copy, tag), `wrote_tag` `[d]`; `query_at` `[q]`, `targets` `[q]`
+    (entity index); `next_at` `[g]`, `next_ids` `[g]`: every generated token, for the full cross-entropy.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    types: Tensor
+    mask: Tensor
+    decide_at: Tensor
+    choices: Tensor
+    wrote_tag: Tensor
+    query_at: Tensor
+    targets: Tensor
+    next_at: Tensor
+    next_ids: Tensor
+
+    def as_dict(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: bool) -> Batch:
+    """One padded batch; `prefix` lets prompt tokens see each other in both directions."""
+    layouts, prompts = [], []
+    decide: list[tuple[int, int, int, int, bool]] = []
+    query: list[tuple[int, int, int]] = []
+    following: list[tuple[int, int, int]] = []
+    for row, example in enumerate(examples):
+        window = example.window.prompted(example.tokens, aligned)
+        shift = example.window.head - example.window.context[0]
+        ranges = [(first + shift, last + shift) for first, last, _ in example.mentions]
+        layout, decisions, queries = annotated_layout(marks, window, ranges, aligned)
+        layouts.append(layout)
+        prompt = len(marks.prefix) + len(window.shown) + len(marks.suffix)
+        prompts.append(prompt)
+        if example.marks != "none":
+            inside = _inside(queries, decisions[0].at if decisions else 0, layout.ids, marks)
+            decide += [
+                (row, d.at, d.copy, d.tag, d.wrote_tag)
+                for d in decisions
+                if example.marks == "all" or d.wrote_tag or d.at in inside
+            ]
+            following += [(row, at, layout.ids[at + 1]) for at in range(prompt - 1, len(layout) - 1)]
+        entities = [entity for _, _, entity in example.mentions]
+        query += [(row, at, e) for at, e in zip(queries, entities, strict=True) if e >= 0]
+    rows, length = len(layouts), max(map(len, layouts))
+    ids, positions, types = (torch.zeros(rows, length, dtype=torch.long) for _ in range(3))
+    types += token_type(0, SOURCE)
+    seen = torch.zeros(rows, length, dtype=torch.bool)
+    for row, layout in enumerate(layouts):
+        ids[row, : len(layout)] = torch.tensor(layout.ids)
+        positions[row, : len(layout)] = torch.tensor(layout.positions)
+        types[row, : len(layout)] = torch.tensor(layout.types)
+        seen[row, : len(layout)] = True
+    mask = torch.ones(length, length, dtype=torch.bool).tril().repeat(rows, 1, 1)
+    if prefix:
+        for row, prompt in enumerate(prompts):
+            mask[row, :prompt, :prompt] = True
+    mask &= seen[:, None, :]
+    return Batch(
+        ids=ids,
+        positions=positions,
+        types=types,
+        mask=mask,
+        decide_at=torch.tensor([row * length + at for row, at, *_ in decide], dtype=torch.long),
+        choices=torch.tensor([(copy, tag) for _, _, copy, tag, _ in decide], dtype=torch.long).view(-1, 2),
+        wrote_tag=torch.tensor([float(wrote) for *_, wrote in decide]),
+        query_at=torch.tensor([row * length + at for row, at, _ in query], dtype=torch.long),
+        targets=torch.tensor([entity for *_, entity in query], dtype=torch.long),
+        next_at=torch.tensor([row * length + at for row, at, _ in following], dtype=torch.long),
+        next_ids=torch.tensor([token for *_, token in following], dtype=torch.long),
+    )
+
+
+def _inside(queries: Sequence[int], start: int, ids: Sequence[int], marks: MarkIds) -> set[int]:
+    """Indices of tokens that stand inside a mention: what a partial corpus does say."""
+    inside: set[int] = set()
+    for query in queries:
+        at = query - len(marks.close) - 1
+        while at >= start and ids[at] != marks.open[-1]:
+            inside.add(at)
+            at -= 1
+    return inside
+
+
+class Schedule(Dataset[dict[str, Tensor]]):
+    """Item i is the whole batch of step i, a function of the seed alone, so a resumed run sees the same.
+
+    Each pass over the examples is shuffled anew; inside stretches of some steps examples are sorted by
+    size, so that little is padded.
+    """
+
+    stretch = 16
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        make: Callable[[Sequence[Example]], Batch],
+        steps: int,
+        step_tokens: int,
+        seed: int,
+    ) -> None:
+        self._examples, self._make = examples, make
+        self._plan: list[list[int]] = []
+        turn = 0
+        while len(self._plan) < steps:
+            self._plan += self._one_pass(random.Random(seed * 1000 + turn), step_tokens)
+            turn += 1
+        self.passes = turn
+        del self._plan[steps:]
+
+    def _one_pass(self, rng: random.Random, step_tokens: int) -> list[list[int]]:
+        order = list(range(len(self._examples)))
+        rng.shuffle(order)
+        batches: list[list[int]] = []
+        mean = sum(self._examples[i].size for i in order) / len(order)
+        size = max(1, int(self.stretch * step_tokens / mean))
+        for start in range(0, len(order), size):
+            part = sorted(order[start : start + size], key=lambda i: self._examples[i].size)
+            made: list[list[int]] = [[]]
+            for index in part:
+                # Sorted, so the newest is the longest and sets the padded length.
+                if made[-1] and (len(made[-1]) + 1) * self._examples[index].size > step_tokens:
+                    made.append([])
+                made[-1].append(index)
+            rng.shuffle(made)
+            batches += made
+        return batches
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        return self._make([self._examples[i] for i in self._plan[step]]).as_dict()
