@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
     from spacy.vocab import Vocab
 
+_Placed = tuple[int, int, tuple[int, int]]  # first and last token (exclusive) under a given span, the span
 RANKED = 16  # candidates fetched for a mention before the prior is mixed in, at least
 
 
@@ -121,18 +122,20 @@ class EntityLinker:
         placed = [(*self._tokens_under(tokens, span), span) for span in spans]
         states: dict[tuple[int, int], Tensor] = {}
         for layer in _disjoint_layers(placed):
-            windows, ranges = self._windows_around(tokens, layer)
-            aligned = self.backbone.aligned
-            prompted = [window.prompted(tokens, aligned) for window in windows]
-            shifted = [
-                [(first - w.context[0] + w.head, last - w.context[0] + w.head) for first, last, _ in inside]
-                for w, inside in zip(windows, ranges, strict=True)
-            ]
-            for at in range(0, len(prompted), self.batch_size):
-                part = slice(at, at + self.batch_size)
-                found = query_states(self.backbone, prompted[part], shifted[part])
-                for rows, inside in zip(found, ranges[part], strict=True):
-                    states.update({span: row for row, (_, _, span) in zip(rows, inside, strict=True)})
+            tasks = self._windows_around(tokens, layer)
+            for at in range(0, len(tasks), self.batch_size):
+                batch = tasks[at : at + self.batch_size]
+                prompted = [window.prompted(tokens, self.backbone.aligned) for window, _ in batch]
+                ranges = [
+                    [(first + shift, last + shift) for first, last, _ in inside]
+                    for window, inside in batch
+                    for shift in [window.head - window.context[0]]
+                ]
+                found = query_states(self.backbone, prompted, ranges)
+                for rows, (window, inside) in zip(found, batch, strict=True):
+                    for row, (first, last, span) in zip(rows, inside, strict=True):
+                        if window.start <= first and last <= window.end:
+                            states[span] = row
         marked = [_Span(start, end, 1.0, index) for index, (start, end) in enumerate(spans)]
         queries = torch.stack([states[span] for span in spans]) if spans else None
         return self._documents([(id, tokens)], [marked], queries)[0]
@@ -165,7 +168,8 @@ class EntityLinker:
                             spans[number].append(_Span(start, end, mention.probability, queries))
                     queries += 1
             states += decoded.states
-        return self._documents(documents, spans, torch.cat(states) if states else None)
+        kept = [_without_overlaps(marked) for marked in spans]
+        return self._documents(documents, kept, torch.cat(states) if states else None)
 
     def _documents(
         self,
@@ -181,8 +185,7 @@ class EntityLinker:
             found = self._candidates(vectors)
         linked = []
         for (identifier, tokens), marked in zip(documents, spans, strict=True):
-            ordered = sorted(marked, key=lambda span: (span.start, -span.end))
-            mentions = tuple(self._mention(tokens.text, span, found[span.query]) for span in ordered)
+            mentions = tuple(self._mention(tokens.text, span, found[span.query]) for span in marked)
             linked.append(LinkedDocument(identifier, tokens.text, mentions))
         return linked
 
@@ -223,9 +226,9 @@ class EntityLinker:
                 f"span {start}-{end} is empty or outside the text of {len(tokens.text)} characters"
             )
         touched = [i for i in range(len(tokens)) if tokens.starts[i] < end and tokens.ends[i] > start]
-        if not touched:
+        if not touched or not tokens.text[start:end].strip():
             raise InputError(
-                f"span {start}-{end} ({tokens.text[start:end]!r}) has no character the model reads"
+                f"span {start}-{end} ({tokens.text[start:end]!r}) has nothing in it that the model can read"
             )
         first, last = touched[0], touched[-1] + 1
         while not tokens.breakable[first] and first:
@@ -240,24 +243,26 @@ class EntityLinker:
         return first, last
 
     def _windows_around(
-        self, tokens: SourceTokens, placed: Sequence[tuple[int, int, tuple[int, int]]]
-    ) -> tuple[list[Window], list[list[tuple[int, int, tuple[int, int]]]]]:
-        """Windows that together hold all placed spans, and the spans of each."""
+        self, tokens: SourceTokens, layer: Sequence[_Placed]
+    ) -> list[tuple[Window, list[_Placed]]]:
+        """Windows that together hold all spans of a layer, each with the spans that are marked in it.
+
+        A span that crosses a cut gets a window of its own; without aligned positions the spans of a
+        window's context are marked as well, as they are when the text is marked from the start.
+        """
         settings = self.backbone.manifest.windows
-        windows: list[Window] = []
-        inside: list[list[tuple[int, int, tuple[int, int]]]] = []
-        rest = list(placed)
-        for window in cut_windows(tokens, settings):
-            here = [item for item in rest if window.start <= item[0] and item[1] <= window.end]
-            if here:
-                windows.append(window)
-                inside.append(here)
-                rest = [item for item in rest if item not in here]
-        for first, last, span in rest:  # these cross a cut: each gets a window of its own
-            left, right = max(0, first - settings.before), min(len(tokens), last + settings.after)
-            windows.append(Window(first, last, (left, right), min(settings.head, left)))
-            inside.append([(first, last, span)])
-        return windows, inside
+        cut = cut_windows(tokens, settings)
+        for first, last, _ in layer:
+            if not any(window.start <= first and last <= window.end for window in cut):
+                left, right = max(0, first - settings.before), min(len(tokens), last + settings.after)
+                cut.append(Window(first, last, (left, right), min(settings.head, left)))
+        tasks = []
+        for window in cut:
+            own = (window.start, window.end)
+            if any(own[0] <= first and last <= own[1] for first, last, _ in layer):
+                start, end = own if self.backbone.aligned else window.context
+                tasks.append((window, [item for item in layer if start <= item[0] and item[1] <= end]))
+        return tasks
 
     @cached_property
     def _vocab(self) -> Vocab:
@@ -270,11 +275,9 @@ def _size(window: Window) -> int:
     return window.head + window.context[1] - window.context[0]
 
 
-def _disjoint_layers(
-    placed: Sequence[tuple[int, int, tuple[int, int]]],
-) -> list[list[tuple[int, int, tuple[int, int]]]]:
+def _disjoint_layers(placed: Sequence[_Placed]) -> list[list[_Placed]]:
     """Splits spans into groups without overlaps: one sequence cannot mark a token twice."""
-    layers: list[list[tuple[int, int, tuple[int, int]]]] = []
+    layers: list[list[_Placed]] = []
     for item in sorted(placed):
         for layer in layers:
             if layer[-1][1] <= item[0]:
@@ -282,5 +285,13 @@ def _disjoint_layers(
                 break
         else:
             layers.append([item])
-    assert all(a[1] <= b[0] for layer in layers for a, b in pairwise(layer))
     return layers
+
+
+def _without_overlaps(spans: Sequence[_Span]) -> list[_Span]:
+    """In text order; where a window's last mention reaches into the next window, it stays."""
+    kept: list[_Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        if not kept or span.start >= kept[-1].end:
+            kept.append(span)
+    return kept
