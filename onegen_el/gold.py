@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,30 +53,43 @@ def read_elevant(path: str | Path) -> Iterator[GoldDocument]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such corpus file")
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            document = _document(json.loads(line))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}, line {number}: not an ELEVANT row ({error!r}); "
+                'expected {"id", "text", "labels": [{"span": [start, end], "entity_id"}]}'
+            ) from error
+        yield document
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines as bytes: what is not UTF-8 is then noticed in the line where it stands."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield _document(json.loads(line))
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{path}, line {number}: not an ELEVANT row ({error!r}); "
-                    'expected {"id", "text", "labels": [{"span": [start, end], "entity_id"}]}'
-                ) from error
+    number = 0
+    try:
+        with opener(path, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield line
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}, after line {number}: cannot be read ({error})") from error
 
 
 def _document(row: dict[str, Any]) -> GoldDocument:
     text = row["text"]
+    if not isinstance(text, str):
+        raise TypeError(f"text is {text!r}")
     mentions = []
     for label in row["labels"]:
-        start, end = label["span"]
-        if not 0 <= start < end <= len(text):
-            raise ValueError(f"span {start}-{end} is outside the text")
+        start, end = _span(label["span"], text)
         if label.get("coref"):
             continue
         entity = label["entity_id"]
+        if not isinstance(entity, str | None):
+            raise TypeError(f"entity_id is {entity!r}")
         mentions.append(
             GoldMention(
                 start=start,
@@ -86,11 +100,18 @@ def _document(row: dict[str, Any]) -> GoldDocument:
                 optional=bool(label.get("optional", False)),
             )
         )
-    start, end = row.get("evaluation_span") or (0, len(text))
+    scope = row.get("evaluation_span")
     return GoldDocument(
         id=str(row["id"]),
         text=text,
         mentions=tuple(sorted(mentions, key=lambda m: (m.start, -m.end))),
-        scope=(start, end),
+        scope=_span(scope, text) if scope else (0, len(text)),
         genre=row.get("genre", ""),
     )
+
+
+def _span(value: Any, text: str) -> tuple[int, int]:
+    start, end = value
+    if not (type(start) is type(end) is int and 0 <= start < end <= len(text)):
+        raise ValueError(f"span {start!r}-{end!r} is outside the text")
+    return start, end

@@ -82,6 +82,7 @@ def evaluate(
         speed = len(documents) / (time.perf_counter() - started)
         scores = score(zip(documents, linked, strict=True), resolve)
         name = path.name.removesuffix(".gz").removesuffix(".jsonl")
+        name = str(path) if name in figures else name
         figures[name] = {**scores.to_dict(), "half": half.value}
         values = [
             *(scores.marks.precision, scores.marks.recall, scores.marks.f1),

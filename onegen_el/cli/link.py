@@ -104,9 +104,9 @@ def link(
                     tally.start()
                     for document in linker.annotate(chain([first], documents)):
                         writer.write(document)
-                        target.stream.flush()
                         target.worth_keeping = True
                         tally.add(document)
+                        target.stream.flush()
                         show(tally.documents, tally.rate)
             if keep_going or not failures:
                 target.commit()

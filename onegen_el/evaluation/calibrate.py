@@ -76,8 +76,9 @@ def _best(document: LinkedDocument, weight: float, priors: Mapping[str, float]) 
     """Mentions with the entity and score that this prior weight gives, candidates dropped."""
 
     def link(mention: Mention) -> Mention:
-        value, entity = max((c.score + weight * priors[c.entity], c.entity) for c in mention.candidates)
-        return replace(mention, entity=entity, score=value, candidates=())
+        # As the linker ranks: ties go to the smaller id.
+        value, entity = min((-c.score - weight * priors[c.entity], c.entity) for c in mention.candidates)
+        return replace(mention, entity=entity, score=-value, candidates=())
 
     return replace(document, mentions=tuple(link(m) for m in document.mentions if m.candidates))
 

@@ -104,16 +104,17 @@ def resolver(kb: KnowledgeBase) -> Resolve:
 
 
 def score(pairs: Iterable[tuple[GoldDocument, LinkedDocument]], resolve: Resolve) -> Scores:
-    """Pools all documents; answers outside a document's annotated scope or on optional gold do not count."""
+    """Pools all documents; what lies outside a document's annotated scope or on optional gold does not count."""
     scores = Scores()
     for gold, linked in pairs:
         scores.documents += 1
+        first, last = gold.scope
         optional = {(m.start, m.end) for m in gold.mentions if m.optional}
-        wanted = [m for m in gold.mentions if not m.optional]
+        wanted = [m for m in gold.mentions if first <= m.start and m.end <= last and not m.optional]
         answers = [
             m
             for m in linked.mentions
-            if gold.scope[0] <= m.start and m.end <= gold.scope[1] and (m.start, m.end) not in optional
+            if first <= m.start and m.end <= last and (m.start, m.end) not in optional
         ]
         scores.marks.add({(m.start, m.end) for m in wanted}, {(m.start, m.end) for m in answers})
         named = {(m.start, m.end, resolve(m.entity) or m.entity) for m in wanted if m.entity}

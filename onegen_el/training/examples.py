@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onegen_el.gold import GoldDocument, GoldMention, read_elevant
-from onegen_el.grammar import SOURCE, MarkIds, annotated_layout, token_type
+from onegen_el.grammar import SOURCE, Decision, MarkIds, annotated_layout, token_type
 from onegen_el.tokens import SourceTokenizer, SourceTokens
 from onegen_el.training.catalog import Catalog
 from onegen_el.training.recipe import Corpus, Data
@@ -27,10 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A window with its mentions as document token ranges and entity indices (-1: none to learn)."""
+    """A window with its mentions as document token ranges and entity indices (-1: none to learn).
+
+    Tokens `copied[0]` to `copied[1]` (exclusive) are copied by the output.
+    """
 
     tokens: SourceTokens
     window: Window
+    copied: tuple[int, int]
     mentions: tuple[tuple[int, int, int], ...]
     marks: str
 
@@ -38,23 +42,30 @@ class Example:
     def size(self) -> int:
         """About how many tokens the whole sequence has."""
         shown = self.window.head + self.window.context[1] - self.window.context[0]
-        return shown + self.window.end - self.window.start + 3 * len(self.mentions) + 4
+        return shown + self.copied[1] - self.copied[0] + 3 * len(self.mentions) + 4
 
 
 @dataclass(slots=True)
 class Reach:
-    """What of the gold could be used: counted, never silently dropped."""
+    """What of the gold could be used: counted, never silently dropped.
+
+    `unreachable` mentions are not on token boundaries, `nested` ones overlap an outer one, `crossing` ones
+    fit no window, `unused` ones are only in windows that were left out, `unknown` entities are not in the
+    table.
+    """
 
     mentions: int = 0
     unreachable: int = 0
     nested: int = 0
     crossing: int = 0
+    unused: int = 0
     unknown: int = 0
 
     def __str__(self) -> str:
         return (
             f"{self.mentions} mentions, {self.unreachable} not on token boundaries, {self.nested} nested, "
-            f"{self.crossing} across windows, {self.unknown} with an entity that is not in the table"
+            f"{self.crossing} across windows, {self.unused} in windows left out, "
+            f"{self.unknown} with an entity that is not in the table"
         )
 
 
@@ -93,22 +104,26 @@ def document_examples(
     reach: Reach,
     aligned: bool,
 ) -> list[Example]:
-    """The windows of one document that lie in its annotated scope, with the mentions of what is copied."""
+    """The windows of one document that teach something, with the mentions of what is copied there.
+
+    All that is copied must lie in the document's annotated scope.
+    """
     tokens = tokenize(document.text)
     spans = _token_mentions(document.mentions, tokens, corpus, catalog, reach)
     examples = []
+    held: set[tuple[int, int, int]] = set()
     for window in cut_windows(tokens, settings):
-        start, end = tokens.starts[window.start], tokens.ends[window.end - 1]
-        if start < document.scope[0] or end > document.scope[1]:
+        first, last = copied = (window.start, window.end) if aligned else window.context
+        inside = tuple(m for m in spans if first <= m[0] and m[1] <= last)
+        held.update(inside)
+        if tokens.starts[first] < document.scope[0] or tokens.ends[last - 1] > document.scope[1]:
             continue
-        copied = (window.start, window.end) if aligned else window.context
-        inside = tuple(m for m in spans if copied[0] <= m[0] and m[1] <= copied[1])
         linked = sum(1 for mention in inside if mention[2] >= 0)
-        if linked < corpus.min_links or (corpus.marks == "none" and not linked):
-            continue
-        examples.append(Example(tokens, window, inside, corpus.marks))
-    covered = {id(m) for e in examples for m in e.mentions}
-    reach.crossing += sum(1 for m in spans if id(m) not in covered)
+        teaches = {"all": True, "partial": len(inside) > 0, "none": linked > 0}[corpus.marks]
+        if teaches and linked >= corpus.min_links:
+            examples.append(Example(tokens, window, copied, inside, corpus.marks))
+    reach.crossing += len(spans) - len(held)
+    reach.unused += len(held) - len({mention for example in examples for mention in example.mentions})
     return examples
 
 
@@ -172,13 +187,11 @@ def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: 
         prompt = len(marks.prefix) + len(window.shown) + len(marks.suffix)
         prompts.append(prompt)
         if example.marks != "none":
-            inside = _inside(queries, decisions[0].at if decisions else 0, layout.ids, marks)
-            decide += [
-                (row, d.at, d.copy, d.tag, d.wrote_tag)
-                for d in decisions
-                if example.marks == "all" or d.wrote_tag or d.at in inside
-            ]
-            following += [(row, at, layout.ids[at + 1]) for at in range(prompt - 1, len(layout) - 1)]
+            told = decisions if example.marks == "all" else list(_told(decisions))
+            untold = {d.at for d in decisions} - {d.at for d in told}
+            decide += [(row, d.at, d.copy, d.tag, d.wrote_tag) for d in told]
+            generated = range(prompt - 1, len(layout) - 1)
+            following += [(row, at, layout.ids[at + 1]) for at in generated if at not in untold]
         entities = [entity for _, _, entity in example.mentions]
         query += [(row, at, e) for at, e in zip(queries, entities, strict=True) if e >= 0]
     rows, length = len(layouts), max(map(len, layouts))
@@ -210,15 +223,13 @@ def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: 
     )
 
 
-def _inside(queries: Sequence[int], start: int, ids: Sequence[int], marks: MarkIds) -> set[int]:
-    """Indices of tokens that stand inside a mention: what a partial corpus does say."""
-    inside: set[int] = set()
-    for query in queries:
-        at = query - len(marks.close) - 1
-        while at >= start and ids[at] != marks.open[-1]:
-            inside.add(at)
-            at -= 1
-    return inside
+def _told(decisions: Sequence[Decision]) -> Iterator[Decision]:
+    """The decisions that partial marks speak of: every mark, and every token inside of a mention."""
+    inside = False
+    for decision in decisions:
+        if inside or decision.wrote_tag:
+            yield decision
+        inside ^= decision.wrote_tag
 
 
 class Schedule(Dataset[dict[str, Tensor]]):

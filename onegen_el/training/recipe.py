@@ -6,13 +6,14 @@ Knows what can be chosen and which combinations are impossible; does not train.
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from onegen_el.errors import RecipeError
+from onegen_el.errors import ModelError, RecipeError
 from onegen_el.grammar import Grammar
 from onegen_el.windows import WindowSettings
 
@@ -38,6 +39,14 @@ class Corpus:
     genres: tuple[str, ...] = ()
     half: Literal["", "even", "odd"] = ""
 
+    def __post_init__(self) -> None:
+        where = f"data.corpora, {self.path}"
+        _check(where, self, positive=["repeat"], natural=["limit", "min_links"])
+        if not self.links and (self.marks == "none" or self.min_links):
+            raise RecipeError(
+                f'{where}: links=false leaves nothing to learn from marks="none" or windows with min_links'
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -53,6 +62,11 @@ class Data:
     root: str = "."
     links: str = ""
     pool: int = 0
+
+    def __post_init__(self) -> None:
+        _check("data", self, natural=["pool"])
+        if not self.corpora:
+            raise RecipeError("data.corpora is empty; name at least one gold file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,19 @@ class Objective:
     warmup: int = 200
     description_dropout: float = 0.3
 
+    def __post_init__(self) -> None:
+        _check(
+            "objective",
+            self,
+            positive=["temperature", "refresh"],
+            natural=["generation_weight", "retrieval_weight", "mined", "hard", "warmup"],
+            share=["description_dropout"],
+        )
+        if self.retrieval == "bpr" and self.mined == 0:
+            raise RecipeError("objective: bpr needs negatives; set mined above 0")
+        if self.mined < self.hard:
+            raise RecipeError("objective: hard negatives are chosen among the mined ones; set mined >= hard")
+
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
@@ -96,8 +123,17 @@ class Optimiser:
     save_steps: int = 200
     log_steps: int = 20
     bf16: bool = True
-    attention: Literal["", "eager", "sdpa", "flash_attention_2"] = ""
+    attention: Literal["", "eager", "sdpa"] = ""
     attention_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(
+            "optimiser",
+            self,
+            positive=["steps", "learning_rate", "step_tokens", "save_steps", "log_steps"],
+            natural=["weight_decay", "seed"],
+            share=["warmup_ratio", "attention_dropout"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +151,37 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     def __post_init__(self) -> None:
-        objective = self.objective
-        if objective.retrieval == "bpr" and objective.mined == 0 and objective.hard == 0:
-            raise RecipeError("objective: bpr needs negatives; set mined or hard above 0")
-        if objective.mined < objective.hard:
-            raise RecipeError("objective: hard negatives are chosen among the mined ones; set mined >= hard")
-        if objective.mined and not self.data.pool:
+        _check("recipe", self, natural=["dims"])
+        if self.objective.mined and not self.data.pool:
             raise RecipeError("objective.mined needs data.pool, the number of entities negatives come from")
-        if not self.data.corpora:
-            raise RecipeError("data.corpora is empty; name at least one gold file")
+        if self.grammar.positions == "sequential" and self.windows.head:
+            raise RecipeError('windows.head needs grammar.positions = "aligned"; set windows.head = 0')
+        template = self.grammar.entity_template
+        try:
+            template.format(title="", description="")
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise RecipeError(
+                f"grammar.entity_template {template!r}: may use {{title}} and {{description}} ({error!r})"
+            ) from error
+
+
+def _check(
+    where: str,
+    table: object,
+    positive: Sequence[str] = (),
+    natural: Sequence[str] = (),
+    share: Sequence[str] = (),
+) -> None:
+    """Raises RecipeError for a field that is not above 0, not 0 or more, or not from 0 to 1."""
+    for names, fits, wanted in (
+        (positive, lambda value: value > 0, "above 0"),
+        (natural, lambda value: value >= 0, "0 or more"),
+        (share, lambda value: 0 <= value <= 1, "from 0 to 1"),
+    ):
+        for name in names:
+            value = getattr(table, name)
+            if not (math.isfinite(value) and fits(value)):
+                raise RecipeError(f"{where}: {name} must be {wanted}, got {value}")
 
 
 def read_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
@@ -136,8 +194,8 @@ def read_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
         tree = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: not a TOML file ({error})") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: not a TOML file in UTF-8 ({error})") from error
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
@@ -169,12 +227,15 @@ def _build(kind: Any, value: Any, where: str) -> Any:
             raise RecipeError(f"{where}: expected a table, got {value!r}")
         hints = get_type_hints(kind)
         names = {f.name for f in fields(kind)}
-        unknown = sorted(set(value) - names)
+        needed = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
+        unknown, missing = sorted(set(value) - names), sorted(needed - set(value))
         if unknown:
             raise RecipeError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(names))}")
+        if missing:
+            raise RecipeError(f"{where}: field {missing[0]!r} is missing")
         try:
             return kind(**{key: _build(hints[key], item, f"{where}, {key}") for key, item in value.items()})
-        except TypeError as error:
+        except ModelError as error:
             raise RecipeError(f"{where}: {error}") from error
     if get_origin(kind) is Literal:
         if value not in get_args(kind):

@@ -9,13 +9,15 @@ import json
 import logging
 import random
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint, set_seed
+from transformers.trainer_utils import set_seed
 
 from onegen_el.backbone import Backbone, ModelManifest, as_decoder, load_backbone, new_backbone
 from onegen_el.errors import RecipeError
@@ -28,14 +30,20 @@ from onegen_el.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+RECIPE_FILE, RECORD_FILE, CHECKPOINTS = "recipe.json", "training.json", "checkpoints"
+STATE_FILE = "trainer_state.json"  # Trainer writes it last, so a checkpoint that has it is whole
+POOL_FILE = "pool.safetensors"
+
 
 def train(recipe: Recipe, out: str | Path) -> ModelManifest:
-    """Trains a model into the folder `out`; resumes from the newest checkpoint below it if there is one.
+    """Trains a model into the folder `out`; a run that was killed goes on from its newest whole checkpoint
+    and ends with the weights it would have had.
 
     Raises RecipeError, InputError or ModelError before any step is made.
     """
     out = Path(out)
     started = time.monotonic()
+    _check_folder(recipe, out)
     set_seed(recipe.optimiser.seed)
     backbone = starting_point(recipe)
     if recipe.optimiser.attention:
@@ -62,34 +70,44 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
         recipe.optimiser.seed,
     )
     log.info("%d windows, %d steps, %d passes", len(examples), len(schedule), schedule.passes)
-    trainer = LinkerTrainer(recipe, backbone, catalog, schedule, out / "checkpoints")
-    checkpoint = get_last_checkpoint(str(out / "checkpoints")) if (out / "checkpoints").is_dir() else None
-    trainer.train(resume_from_checkpoint=checkpoint)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECIPE_FILE).write_text(_as_json(recipe), "utf-8")
+    trainer = LinkerTrainer(recipe, backbone, catalog, schedule, out / CHECKPOINTS)
+    trainer.train(resume_from_checkpoint=_newest_checkpoint(out / CHECKPOINTS))
     manifest = backbone.eval().save(out)
     record = {"steps": len(schedule), "windows": len(examples), "minutes": (time.monotonic() - started) / 60}
-    (out / "training.json").write_text(
+    (out / RECORD_FILE).write_text(
         json.dumps({**record, "history": trainer.state.log_history}, indent=1) + "\n", "utf-8"
     )
     return manifest
 
 
+def _as_json(recipe: Recipe) -> str:
+    return json.dumps(asdict(recipe), indent=1) + "\n"
+
+
+def _check_folder(recipe: Recipe, out: Path) -> None:
+    """Raises RecipeError if `out` has checkpoints that another recipe made."""
+    made_by = out / RECIPE_FILE
+    if _newest_checkpoint(out / CHECKPOINTS) and made_by.is_file():
+        old, new = json.loads(made_by.read_text("utf-8")), json.loads(_as_json(recipe))
+        changed = [name for name in new if old.get(name) != new[name]]
+        if changed:
+            raise RecipeError(
+                f"{out}: has checkpoints of a recipe with another {', '.join(changed)}; "
+                f"choose another folder with -o, or delete {out / CHECKPOINTS} to begin anew"
+            )
+
+
+def _newest_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+
+
 def starting_point(recipe: Recipe) -> Backbone:
-    """The model a run begins with: one of ours is trained on, a pretrained one gets its marks."""
-    if (Path(recipe.base) / MANIFESTS["model"]).is_file():
-        return load_backbone(recipe.base)
-    try:
-        config = AutoConfig.from_pretrained(recipe.base)
-        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"base {recipe.base!r} cannot be loaded: {error}") from error
-    if (
-        recipe.windows.longest * (1 if recipe.grammar.positions == "aligned" else 3)
-        > config.max_position_embeddings
-    ):
-        raise RecipeError(
-            f"windows of {recipe.windows.longest} tokens do not fit the {config.max_position_embeddings} "
-            "positions of the base; make windows.own, before, after or head smaller"
-        )
+    """The model a run begins with, float32 on the CPU: one of ours is trained on, a pretrained one gets its
+    marks. Raises RecipeError, also where a model of ours has another grammar or vectors of another size."""
     manifest = ModelManifest(
         name=recipe.name,
         grammar=recipe.grammar,
@@ -98,14 +116,48 @@ def starting_point(recipe: Recipe) -> Backbone:
         projected=recipe.dims > 0,
         training={"base": Path(recipe.base).name, "corpora": [c.path for c in recipe.data.corpora]},
     )
-    for field in ("attention_dropout", "attention_probs_dropout_prob"):
-        if hasattr(config, field):
-            setattr(config, field, recipe.optimiser.attention_dropout)
-    base = (
-        as_decoder(recipe.base, config)
-        if config.model_type == "bert"
-        else AutoModelForCausalLM.from_pretrained(recipe.base, config=config)
-    )
+    ours = (Path(recipe.base) / MANIFESTS["model"]).is_file()
+    backbone = _train_on(recipe, manifest) if ours else _pretrained(recipe, manifest)
+    # Sequential positions: the copy follows what is shown, and its marks take room as well.
+    tokens = recipe.windows.longest * (1 if backbone.aligned else 3)
+    tokens += len(backbone.marks.prefix) + len(backbone.marks.suffix)
+    room = backbone.lm.config.max_position_embeddings
+    if tokens > room:
+        raise RecipeError(
+            f"windows need {tokens} positions, the base has {room}; "
+            "make windows.own, before, after or head smaller"
+        )
+    return backbone
+
+
+def _train_on(recipe: Recipe, manifest: ModelManifest) -> Backbone:
+    backbone = load_backbone(recipe.base, device="cpu", dtype=torch.float32)
+    old = backbone.manifest
+    if manifest.grammar != old.grammar:
+        raise RecipeError(f"grammar: differs from that of the model {recipe.base!r}, which is to be trained on")
+    if (manifest.dims, manifest.projected) != (old.dims if old.projected else 0, old.projected):
+        raise RecipeError(
+            f"dims is {recipe.dims}, but the model {recipe.base!r}, which is to be trained on, has vectors of "
+            f"{old.dims}{' without a projection: set dims = 0' if not old.projected else ''}"
+        )
+    backbone.manifest = replace(manifest, dims=old.dims)
+    return backbone
+
+
+def _pretrained(recipe: Recipe, manifest: ModelManifest) -> Backbone:
+    try:
+        config = AutoConfig.from_pretrained(recipe.base)
+        for name in ("attention_dropout", "attention_probs_dropout_prob"):
+            if hasattr(config, name):
+                setattr(config, name, recipe.optimiser.attention_dropout)
+        base = (
+            as_decoder(recipe.base, config)
+            if config.model_type == "bert"
+            else AutoModelForCausalLM.from_pretrained(recipe.base, config=config, dtype=torch.float32)
+        )
+        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"base {recipe.base!r} cannot be loaded: {error}") from error
     return new_backbone(base, tokenizer, manifest)
 
 
@@ -160,7 +212,7 @@ class LinkerTrainer(Trainer):
         states = backbone.hidden(batch["ids"], batch["positions"], batch["types"], batch["mask"]).flatten(
             0, 1
         )
-        loss = states.new_zeros(())
+        loss = 0.0 * states.sum()  # not a constant, so that a batch with nothing to learn has a gradient
         if objective.generation == "full" and len(batch["next_at"]):
             generation = full_loss(backbone.vocabulary_logits(states[batch["next_at"]]), batch["next_ids"])
             loss = loss + objective.generation_weight * self._note("generation", generation)
@@ -187,9 +239,9 @@ class LinkerTrainer(Trainer):
             wanted = torch.cat([wanted, _pick(mined, valid, objective.hard, rng)]).unique()
         elif objective.hard:
             # Before the pool is worth searching, any of its entities are the negatives.
-            wanted = torch.cat(
-                [wanted, torch.tensor(rng.sample(range(self.recipe.data.pool), len(targets)))]
-            ).unique()
+            pool = self.recipe.data.pool
+            others = rng.sample(range(pool), min(pool, objective.hard * len(targets)))
+            wanted = torch.cat([wanted, torch.tensor(others, device=wanted.device)]).unique()
         rows = self.backbone.entity_ids([self._text(index, rng) for index in wanted.tolist()])
         fresh = self.backbone.vectors(_states_by_length(self.backbone, rows))
         # Cosines divided by a small temperature need all of float32.
@@ -254,10 +306,18 @@ class LinkerTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
         self.backbone.save(folder, dtype=torch.float32)
+        if self.pool.vectors is not None:
+            # Embedded anew when a run goes on they would be younger than they were.
+            save_file(
+                {"vectors": self.pool.vectors, "refreshed": torch.tensor(self.refreshed)}, folder / POOL_FILE
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        saved = load_backbone(resume_from_checkpoint, device="cpu")
-        self.backbone.load_state_dict(saved.state_dict())
+        folder = Path(resume_from_checkpoint)
+        self.backbone.load_state_dict(load_backbone(folder, device="cpu").state_dict())
+        if (folder / POOL_FILE).is_file():
+            pool = load_file(folder / POOL_FILE, device=str(self.args.device))
+            self.pool.vectors, self.refreshed = pool["vectors"], int(pool["refreshed"])
 
 
 def _pick(mined: Tensor, valid: Tensor, count: int, rng: random.Random) -> Tensor:
