@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from strategies import TEXTS
 from tiny import BIAS, SENTENCES, tiny_backbone
 
-from onegen_el.backbone import Backbone, Calibration, load_backbone
+from onegen_el.backbone import Backbone, load_backbone
 from onegen_el.document import Entity
 from onegen_el.errors import InputError, KBError, ModelError
 from onegen_el.knowledge import KnowledgeBase, build_kb
 from onegen_el.linker import EntityLinker
+from onegen_el.manifest import Calibration
 from onegen_el.windows import WindowSettings
 
 ENTITIES = [

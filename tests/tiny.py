@@ -26,8 +26,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from onegen_el.backbone import Backbone, ModelManifest, new_backbone
+from onegen_el.backbone import Backbone, new_backbone
 from onegen_el.grammar import Grammar, Prompted
+from onegen_el.manifest import ModelManifest
 from onegen_el.windows import WindowSettings
 
 SENTENCES = (

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from onegen_el.cli.eval import Half, read_gold
+from onegen_el.errors import OnegenError
 
 
 def train(
@@ -26,6 +28,8 @@ def train(
 
     Needs the `train` extra: pip install 'onegen-el[train]'.
     """
+    if find_spec("accelerate") is None:
+        raise OnegenError("training needs further packages; pip install 'onegen-el[train]'")
     # Imported here because torch and transformers take seconds, which `--help` need not wait for.
     from onegen_el.training.recipe import read_recipe
 
@@ -45,9 +49,9 @@ def calibrate(
     half: Annotated[Half, typer.Option(help="Documents used: even, odd or all.")] = Half.ALL,
 ) -> None:
     """Choose mark bias, score threshold and prior weight of a model on development corpora."""
-    from onegen_el.backbone import ModelManifest, write_manifest
     from onegen_el.evaluation.calibrate import calibrate as choose
     from onegen_el.linker import load
+    from onegen_el.manifest import ModelManifest, write_manifest
 
     corpora = {str(path): read_gold(path, half) for path in gold}
     choice = choose(load(model, kb), corpora)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onegen_el.backbone import Calibration
 from onegen_el.document import LinkedDocument, Mention
 from onegen_el.evaluation.scores import Resolve, resolver, score
 from onegen_el.gold import GoldDocument
 from onegen_el.linker import RANKED, EntityLinker
+from onegen_el.manifest import Calibration
 
 BIASES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0)
 PRIOR_WEIGHTS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03)

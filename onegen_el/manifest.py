@@ -1,0 +1,87 @@
+"""What `onegen_el.json` says of a model folder: grammar, windows, calibration, fingerprint.
+
+Knows the file and its versions; does not know the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onegen_el.errors import ModelError
+from onegen_el.grammar import Grammar
+from onegen_el.resources import MANIFESTS
+from onegen_el.windows import WindowSettings
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Numbers chosen on development sets and stored with the model.
+
+    `mark_bias` is added to the log-odds of a mark against copying; candidates whose score is below
+    `min_score` are not linked; the score is cosine + `prior_weight` x the entity's prior.
+    """
+
+    mark_bias: float = 0.0
+    min_score: float = 0.0
+    prior_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """What `onegen_el.json` says of a model folder; `dims` is the size of query and entity vectors."""
+
+    name: str
+    grammar: Grammar = field(default_factory=Grammar)
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    calibration: Calibration = field(default_factory=Calibration)
+    dims: int = 0
+    projected: bool = False
+    fingerprint: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.grammar.positions == "sequential" and self.windows.head:
+            raise ModelError(
+                "windows.head needs grammar.positions='aligned': else the head would be copied twice"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelManifest:
+        """Raises ModelError where the file is damaged or of a newer format."""
+        path = folder / MANIFESTS["model"]
+        try:
+            row = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: cannot be read ({error})") from error
+        if row.get("format", 0) > FORMAT:
+            raise ModelError(
+                f"{path}: format {row['format']} is newer than this onegen-el; upgrade onegen-el"
+            )
+        try:
+            return cls(
+                **{
+                    **row,
+                    "grammar": Grammar.from_dict(row["grammar"]),
+                    "windows": WindowSettings(**row["windows"]),
+                    "calibration": Calibration(**row["calibration"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{path}: not a onegen-el model manifest ({error!r})") from error
+
+
+def write_manifest(folder: Path, manifest: ModelManifest) -> None:
+    """Replaces the manifest of a model folder at once."""
+    path = folder / MANIFESTS["model"]
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    part.replace(path)
