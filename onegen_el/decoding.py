@@ -21,7 +21,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from onegen_el.backbone import Backbone
 from onegen_el.grammar import Decision, Layout, OutputWriter, Prompted, Role, annotated_layout
 
-CHUNK = 8  # source tokens drafted a step: more are wasted where mentions are dense
+CHUNK = 12  # tokens drafted a step: more are wasted where a guess is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,14 @@ def decode(
 ) -> Decoded:
     """Marks the mentions of all `windows` as one batch; `bias` is added to the log-odds of opening a mention.
 
-    The next source tokens are the draft of the output: each step feeds up to `chunk` of them a window, takes
-    them up to the first place where the tag beats the copy, and overwrites the rest. Raises ValueError if
-    `chunk` is below 1.
+    The next source tokens, with marks where capitals make them likely, are the draft of the output: each
+    step feeds up to `chunk` tokens of it a window, takes them up to the first place where the model decides
+    otherwise, and overwrites the rest. Raises ValueError if `chunk` is below 1.
     """
     if chunk < 1:
         raise ValueError(f"chunk={chunk}: at least one token must be drafted a step")
-    rows = [_Row(backbone, window) for window in windows]
+    unlikely: set[int] = set()
+    rows = [_Row(backbone, window, unlikely) for window in windows]
     cache = _RowCache()
     fed = steps = 0
     going = list(rows)
@@ -151,17 +152,30 @@ def query_states(
     return states
 
 
+@dataclass(slots=True)
+class _Drafted:
+    """A decision of the draft: whether to open a mention (else to close one), at the writer's `place`;
+    `query` is the query token that the draft wrote if it guessed a close."""
+
+    decision: Decision
+    place: int
+    opens: bool
+    query: int | None = None
+
+
 class _Row:
     """One window under way: what is written, how much of it the model has read, what is drafted."""
 
-    def __init__(self, backbone: Backbone, window: Prompted) -> None:
+    def __init__(self, backbone: Backbone, window: Prompted, unlikely: set[int]) -> None:
         self.marks = backbone.marks
         self.writer = OutputWriter(backbone.marks, window, backbone.aligned)
         self.layout = self.writer.layout
         self.prompt = len(self.layout)
+        self.unlikely = unlikely  # first tokens of guessed mentions that were none, shared by all rows
         self.read = 0  # so many tokens of the layout are in the cache
         self.fed = range(0)  # tokens that go to the model in this step
-        self.drafted: list[Decision] = []  # decisions that this step's states allow
+        self.drafted: list[_Drafted] = []  # decisions that this step's states allow
+        self.ending: int | None = None  # query token of a mention that the window's end would close
         self.opened: int | None = None  # where the mention that is being written begins
         self.probability = 1.0
         self.query: int | None = None  # a query token that the model has not read yet
@@ -169,53 +183,88 @@ class _Row:
         self.states: list[Tensor] = []
 
     def draft(self, chunk: int) -> bool:
-        """Writes on as if the model only copied, up to a decision; False if nothing is left to read."""
-        writer = self.writer
+        """Writes on as it guesses the model will, up to a decision; False if nothing is left to read."""
+        writer, opened = self.writer, self.opened
         start = max(self.read, self.prompt)
-        tag = self.marks.open[0] if self.opened is None else self.marks.close[0]
-        self.drafted = []
+        self.drafted, self.ending = [], None
         while not writer.done:
             # A mention is never empty; and what the model has read to its end is decided already.
-            if writer.may_break and writer.at != self.opened and len(self.layout) > self.read:
-                self.drafted.append(Decision(len(self.layout) - 1, writer.next_copy, tag, wrote_tag=False))
-                if len(self.layout) - start >= chunk:
+            if writer.may_break and writer.at != opened and len(self.layout) > self.read:
+                tag = self.marks.open[0] if opened is None else self.marks.close[0]
+                full = len(self.layout) - start >= chunk
+                guess = not full and self._guess(opened)
+                decision = Decision(len(self.layout) - 1, writer.next_copy, tag, wrote_tag=guess)
+                self.drafted.append(_Drafted(decision, writer.at, opens=opened is None))
+                if full:
                     break
+                if guess and opened is None:
+                    opened = writer.at
+                    writer.open()
+                elif guess:
+                    opened = None
+                    self.drafted[-1].query = writer.close()
+                    continue
             writer.copy()
-        if writer.done and self.opened is not None and not self.drafted:
-            self._close()  # nothing is left to decide: the window's end closes the mention
+        else:
+            if opened is not None:
+                self.ending = writer.close()
         # States after the last decision or query are asked for by none, so they are not computed.
-        needed = [decision.at for decision in self.drafted[-1:]]
-        if self.query is not None:
-            needed.append(self.query)
+        needed = [drafted.decision.at for drafted in self.drafted[-1:]]
+        needed += [query for query in (self.query, self.ending) if query is not None]
         self.fed = range(self.read, max(needed, default=self.read - 1) + 1)
         return len(self.fed) > 0
 
-    def accept(self, odds: Sequence[float]) -> None:
-        """Takes the draft up to the first decision whose log-odds say tag, and takes back the rest."""
+    def _guess(self, opened: int | None) -> bool:
+        """Whether a tag is likely here: capitalised words are mentions, but for words that proved none."""
+        window, at = self.writer.window, self.writer.at
+        cased = window.casing[window.shown[at]] > 0
+        if opened is not None:
+            return not cased
+        follows = at > window.first and window.casing[window.shown[at - 1]] > 0
+        return cased and not follows and self.writer.next_copy not in self.unlikely
+
+    def accept(self, odds: Sequence[float]) -> list[int]:
+        """Takes the draft up to the first decision that was guessed wrong, decides that one right, and
+        takes back the rest; returns the query tokens whose states this step's pass has."""
+        queries = [] if self.query is None else [self.query]
         self.read, self.query = self.fed.stop, None
-        for decision, odd in zip(self.drafted, odds, strict=True):
+        for drafted, odd in zip(self.drafted, odds, strict=True):
             chosen = _sigmoid(abs(odd))
             self.probability = chosen if self.opened is None else self.probability * chosen
-            if odd > 0:
-                self._take_back(decision.at + 1)
-                if self.opened is None:
-                    self.opened = self.writer.at
+            decision, tag = drafted.decision, odd > 0
+            right = tag == decision.wrote_tag
+            if not right:
+                if self.opened is None and not tag:
+                    self.unlikely.add(decision.copy)
+                self._take_back(drafted)
+            if tag and self.opened is None:
+                self.opened = drafted.place
+                if not right:
                     self.writer.open()
-                else:
-                    self._close()
-                break
+            elif tag:
+                queries += self._closed(drafted.place, drafted.query if right else self.writer.close())
+            if not right:
+                return queries
+        if self.ending is not None:
+            queries += self._closed(self.writer.at, self.ending)
+        return queries
 
-    def _take_back(self, length: int) -> None:
-        self.writer.at -= len(self.layout) - length  # a draft is made of copies only
-        self.read = length
+    def _take_back(self, drafted: _Drafted) -> None:
+        self.writer.at = drafted.place
+        self.read = drafted.decision.at + 1
         for column in (self.layout.ids, self.layout.positions, self.layout.types, self.layout.roles):
-            del column[length:]
+            del column[self.read :]
 
-    def _close(self) -> None:
+    def _closed(self, place: int, query: int | None) -> list[int]:
+        """Notes the mention that ends before `place`; its query, if the model has read it."""
         assert self.opened is not None
-        self.mentions.append(Marked(self.opened, self.writer.at, self.probability))
+        assert query is not None
+        self.mentions.append(Marked(self.opened, place, self.probability))
         self.opened = None
-        self.query = self.writer.close()
+        if query < self.read:
+            return [query]
+        self.query = query
+        return []
 
 
 class _RowCache(Cache):
@@ -301,19 +350,21 @@ def _step(backbone: Backbone, rows: Sequence[_Row], cache: _RowCache, bias: floa
     mask = _visible(backbone, slots, [row.prompt for row in rows], used)
     hidden = backbone.hidden(ids, positions, types, mask, cache)
 
-    asking = [(index, row.query - row.read) for index, row in enumerate(rows) if row.query is not None]
-    for (index, _), state in zip(asking, _picked(hidden, asking), strict=True):
-        rows[index].states.append(state)
-
-    places = [(index, decision.at - row.read) for index, row in enumerate(rows) for decision in row.drafted]
-    choices = [(decision.copy, decision.tag) for row in rows for decision in row.drafted]
+    places = [
+        (index, drafted.decision.at - row.read) for index, row in enumerate(rows) for drafted in row.drafted
+    ]
+    choices = [(drafted.decision.copy, drafted.decision.tag) for row in rows for drafted in row.drafted]
     logits = backbone.logits_of(
         _picked(hidden, places), torch.tensor(choices, device=backbone.device).view(-1, 2).long()
     ).float()
     odds = iter((logits[:, 1] - logits[:, 0]).tolist())  # the one transfer of a step
-    for row in rows:
-        shift = bias if row.opened is None else 0.0
-        row.accept([next(odds) + shift for _ in row.drafted])
+    asked: list[tuple[int, int]] = []
+    for index, row in enumerate(rows):
+        fed = row.fed.start
+        shifts = [bias if drafted.opens else 0.0 for drafted in row.drafted]
+        asked += [(index, query - fed) for query in row.accept([next(odds) + shift for shift in shifts])]
+    for (index, _), state in zip(asked, _picked(hidden, asked), strict=True):
+        rows[index].states.append(state)
 
 
 def _padded(parts: Sequence[tuple[Layout, range]], backbone: Backbone) -> Tensor:

@@ -167,7 +167,9 @@ def test_cost_without_marks(name: str) -> None:
     """Nothing is fed twice, and nothing whose state is asked for by none."""
     backbone = tiny_backbone(name)
     window = random_window(backbone, 7)
-    window = Prompted(window.ids, window.casing, [True] * len(window.ids), window.shown, 1, len(window.shown))
+    ids, shown = window.ids, window.shown
+    # Nothing is capitalised, so no mark is drafted.
+    window = Prompted(ids, [0] * len(ids), [True] * len(ids), shown, 1, len(shown))
     copied = window.last - window.first
     prompt = len(backbone.marks.prefix) + len(window.shown) + len(backbone.marks.suffix)
     fast = decode(backbone, [window], bias=-1e6, chunk=4)
