@@ -72,7 +72,8 @@ def _lines(path: Path) -> Iterator[bytes]:
     number = 0
     try:
         with opener(path, "rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for line in lines:
+                number += 1
                 yield line
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}, after line {number}: cannot be read ({error})") from error

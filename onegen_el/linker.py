@@ -5,6 +5,7 @@ Knows the order of the steps and nothing of how each is done.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -225,12 +226,11 @@ class EntityLinker:
             raise InputError(
                 f"span {start}-{end} is empty or outside the text of {len(tokens.text)} characters"
             )
-        touched = [i for i in range(len(tokens)) if tokens.starts[i] < end and tokens.ends[i] > start]
-        if not touched or not tokens.text[start:end].strip():
+        first, last = bisect_right(tokens.ends, start), bisect_left(tokens.starts, end)
+        if first >= last or not tokens.text[start:end].strip():
             raise InputError(
                 f"span {start}-{end} ({tokens.text[start:end]!r}) has nothing in it that the model can read"
             )
-        first, last = touched[0], touched[-1] + 1
         while not tokens.breakable[first] and first:
             first -= 1
         while last < len(tokens) and not tokens.breakable[last]:

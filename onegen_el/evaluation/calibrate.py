@@ -14,7 +14,7 @@ from onegen_el.gold import GoldDocument
 from onegen_el.linker import RANKED, EntityLinker
 from onegen_el.manifest import Calibration
 
-BIASES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0)
+BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 PRIOR_WEIGHTS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03)
 THRESHOLDS = tuple(step / 50 for step in range(15, 48))
 

@@ -104,7 +104,7 @@ def resolver(kb: KnowledgeBase) -> Resolve:
 
 
 def score(pairs: Iterable[tuple[GoldDocument, LinkedDocument]], resolve: Resolve) -> Scores:
-    """Pools all documents; what lies outside a document's annotated scope or on optional gold does not count."""
+    """Pools all documents; neither what is outside a document's annotated scope counts nor optional gold."""
     scores = Scores()
     for gold, linked in pairs:
         scores.documents += 1

@@ -19,8 +19,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 from transformers.trainer_utils import set_seed
 
-from onegen_el.backbone import Backbone, ModelManifest, as_decoder, load_backbone, new_backbone
+from onegen_el.backbone import Backbone, as_decoder, load_backbone, new_backbone
 from onegen_el.errors import RecipeError
+from onegen_el.manifest import ModelManifest
 from onegen_el.resources import MANIFESTS
 from onegen_el.training.catalog import Catalog, read_catalog
 from onegen_el.training.examples import Schedule, collate, read_examples
@@ -120,7 +121,7 @@ def starting_point(recipe: Recipe) -> Backbone:
     backbone = _train_on(recipe, manifest) if ours else _pretrained(recipe, manifest)
     # Sequential positions: the copy follows what is shown, and its marks take room as well.
     tokens = recipe.windows.longest * (1 if backbone.aligned else 3)
-    tokens += len(backbone.marks.prefix) + len(backbone.marks.suffix)
+    tokens += len(backbone.marks.prefix) + max(1, len(backbone.marks.suffix))
     room = backbone.lm.config.max_position_embeddings
     if tokens > room:
         raise RecipeError(
@@ -134,11 +135,11 @@ def _train_on(recipe: Recipe, manifest: ModelManifest) -> Backbone:
     backbone = load_backbone(recipe.base, device="cpu", dtype=torch.float32)
     old = backbone.manifest
     if manifest.grammar != old.grammar:
-        raise RecipeError(f"grammar: differs from that of the model {recipe.base!r}, which is to be trained on")
+        raise RecipeError(f"grammar differs from that of the base, the trained model {recipe.base!r}")
     if (manifest.dims, manifest.projected) != (old.dims if old.projected else 0, old.projected):
         raise RecipeError(
-            f"dims is {recipe.dims}, but the model {recipe.base!r}, which is to be trained on, has vectors of "
-            f"{old.dims}{' without a projection: set dims = 0' if not old.projected else ''}"
+            f"dims differs from that of the base, the trained model {recipe.base!r}: "
+            f"set dims = {old.dims if old.projected else 0}"
         )
     backbone.manifest = replace(manifest, dims=old.dims)
     return backbone
