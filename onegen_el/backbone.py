@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -35,12 +34,6 @@ from onegen_el.tokens import SourceTokenizer
 
 PROJECTION_FILE = "projection.safetensors"
 ENTITY_TOKENS = 64  # entity texts are cut to this many tokens
-
-MARK_MEANINGS = {
-    "<MENTION>": "start of the mention of an entity",
-    "</MENTION>": "end of the mention of an entity",
-    "[RET]": "retrieve the entity that is meant",
-}
 
 
 class Backbone(nn.Module):
@@ -230,43 +223,6 @@ def load_backbone(
     return backbone.to(target).eval()
 
 
-def new_backbone(
-    base: str | Path | PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    manifest: ModelManifest,
-) -> Backbone:
-    """Adds marks, casing types and projection to a pretrained model; training starts from here.
-
-    The rows of new tokens start as the mean embedding of a description of the token.
-    """
-    lm = AutoModelForCausalLM.from_pretrained(base) if isinstance(base, (str, Path)) else base
-    known = set(tokenizer.get_vocab())
-    added = [mark for mark in manifest.grammar.new_tokens if mark not in known]
-    tokenizer.add_tokens(added, special_tokens=True)
-    # Some vocabularies are padded with reserved rows (Llama 3, Qwen): then there is nothing to resize.
-    if len(tokenizer) > len(_matrix(lm.get_input_embeddings())):
-        lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        for matrix in {_matrix(lm.get_input_embeddings()), _matrix(lm.get_output_embeddings())}:
-            for mark in added:
-                meaning = tokenizer(MARK_MEANINGS.get(mark, mark.strip("[]<>/")), add_special_tokens=False)
-                matrix[tokenizer.convert_tokens_to_ids(mark)] = matrix[meaning["input_ids"]].mean(0)
-    width = lm.config.hidden_size
-    projection = None
-    if manifest.dims and manifest.projected:
-        projection = nn.Linear(width, manifest.dims, bias=False)
-        nn.init.orthogonal_(projection.weight)
-    elif manifest.dims not in (0, width):
-        raise ModelError(f"dims={manifest.dims} needs a projection: the model's hidden size is {width}")
-    return Backbone(lm, tokenizer, replace(manifest, dims=manifest.dims or width), projection)
-
-
-def _matrix(layer: nn.Module) -> nn.Parameter:
-    """Weights `[vocabulary, width]` of an embedding or output layer."""
-    assert isinstance(layer.weight, nn.Parameter)
-    return layer.weight
-
-
 def mark_ids(grammar: Grammar, tokenizer: PreTrainedTokenizerBase) -> MarkIds:
     """The grammar in this tokenizer's ids; raises ModelError if the query is not a single token."""
 
@@ -324,34 +280,3 @@ def _fingerprint(folder: Path, grammar: Grammar) -> str:
             while block := weights.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-def as_decoder(folder: str | Path, config: PretrainedConfig, token_types: int = 6) -> PreTrainedModel:
-    """A BERT-like encoder as causal LM: tied LM head with a near-identity transform, casing token types.
-
-    The head's transform is newly made (an encoder for sentence vectors has none), so it starts as the
-    identity; token types start as copies of type 0.
-    """
-    from transformers import BertLMHeadModel
-
-    if config.model_type != "bert":
-        raise ModelError(
-            f"{folder}: is a {config.model_type} model; only BERT encoders are turned into decoders"
-        )
-    config.is_decoder = True
-    config.tie_word_embeddings = True
-    config.architectures = ["BertLMHeadModel"]
-    lm = BertLMHeadModel.from_pretrained(folder, config=config, dtype=torch.float32)
-    with torch.no_grad():
-        transform = lm.cls.predictions.transform
-        transform.dense.weight.copy_(torch.eye(config.hidden_size))
-        transform.dense.bias.zero_()
-        transform.LayerNorm.weight.fill_(0.25)  # keeps the first logits soft
-        transform.LayerNorm.bias.zero_()
-        lm.cls.predictions.bias.zero_()
-        old = lm.bert.embeddings.token_type_embeddings.weight
-        new = nn.Embedding(token_types, config.hidden_size)
-        new.weight.copy_(old[:1].expand(token_types, -1))
-        lm.bert.embeddings.token_type_embeddings = new
-    lm.config.type_vocab_size = token_types
-    return lm

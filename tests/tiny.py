@@ -26,9 +26,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from onegen_el.backbone import Backbone, new_backbone
+from onegen_el.backbone import Backbone
 from onegen_el.grammar import Grammar, Prompted
 from onegen_el.manifest import ModelManifest
+from onegen_el.training.start import new_backbone
 from onegen_el.windows import WindowSettings
 
 SENTENCES = (

@@ -9,25 +9,25 @@ import json
 import logging
 import random
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import set_seed
 
-from onegen_el.backbone import Backbone, as_decoder, load_backbone, new_backbone
+from onegen_el.backbone import Backbone, load_backbone
 from onegen_el.errors import RecipeError
 from onegen_el.manifest import ModelManifest
-from onegen_el.resources import MANIFESTS
 from onegen_el.training.catalog import Catalog, read_catalog
 from onegen_el.training.examples import Schedule, collate, read_examples
 from onegen_el.training.negatives import Pool
 from onegen_el.training.objective import bpr, full_loss, info_nce, legal_loss
 from onegen_el.training.recipe import Recipe
+from onegen_el.training.start import starting_point
 
 log = logging.getLogger(__name__)
 
@@ -104,62 +104,6 @@ def _newest_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{STATE_FILE}")]
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def starting_point(recipe: Recipe) -> Backbone:
-    """The model a run begins with, float32 on the CPU: one of ours is trained on, a pretrained one gets its
-    marks. Raises RecipeError, also where a model of ours has another grammar or vectors of another size."""
-    manifest = ModelManifest(
-        name=recipe.name,
-        grammar=recipe.grammar,
-        windows=recipe.windows,
-        dims=recipe.dims,
-        projected=recipe.dims > 0,
-        training={"base": Path(recipe.base).name, "corpora": [c.path for c in recipe.data.corpora]},
-    )
-    ours = (Path(recipe.base) / MANIFESTS["model"]).is_file()
-    backbone = _train_on(recipe, manifest) if ours else _pretrained(recipe, manifest)
-    # Sequential positions: the copy follows what is shown, and its marks take room as well.
-    tokens = recipe.windows.longest * (1 if backbone.aligned else 3)
-    tokens += len(backbone.marks.prefix) + max(1, len(backbone.marks.suffix))
-    room = backbone.lm.config.max_position_embeddings
-    if tokens > room:
-        raise RecipeError(
-            f"windows need {tokens} positions, the base has {room}; "
-            "make windows.own, before, after or head smaller"
-        )
-    return backbone
-
-
-def _train_on(recipe: Recipe, manifest: ModelManifest) -> Backbone:
-    backbone = load_backbone(recipe.base, device="cpu", dtype=torch.float32)
-    old = backbone.manifest
-    if manifest.grammar != old.grammar:
-        raise RecipeError(f"grammar differs from that of the base, the trained model {recipe.base!r}")
-    if (manifest.dims, manifest.projected) != (old.dims if old.projected else 0, old.projected):
-        raise RecipeError(
-            f"dims differs from that of the base, the trained model {recipe.base!r}: "
-            f"set dims = {old.dims if old.projected else 0}"
-        )
-    backbone.manifest = replace(manifest, dims=old.dims)
-    return backbone
-
-
-def _pretrained(recipe: Recipe, manifest: ModelManifest) -> Backbone:
-    try:
-        config = AutoConfig.from_pretrained(recipe.base)
-        for name in ("attention_dropout", "attention_probs_dropout_prob"):
-            if hasattr(config, name):
-                setattr(config, name, recipe.optimiser.attention_dropout)
-        base = (
-            as_decoder(recipe.base, config)
-            if config.model_type == "bert"
-            else AutoModelForCausalLM.from_pretrained(recipe.base, config=config, dtype=torch.float32)
-        )
-        tokenizer = AutoTokenizer.from_pretrained(recipe.base)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"base {recipe.base!r} cannot be loaded: {error}") from error
-    return new_backbone(base, tokenizer, manifest)
 
 
 class LinkerTrainer(Trainer):
