@@ -177,7 +177,12 @@ class Backbone(nn.Module):
         """Writes a hub-shaped folder and returns its manifest with the fingerprint of what was written."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.to(dtype) for name, tensor in self.lm.state_dict().items()}
+        # Tied tensors are cast once, so that they stay tied and are stored once.
+        cast: dict[int, Tensor] = {}
+        weights = {
+            name: cast.setdefault(tensor.data_ptr(), tensor.to(dtype))
+            for name, tensor in self.lm.state_dict().items()
+        }
         self.lm.config.dtype = dtype
         self.lm.save_pretrained(folder, state_dict=weights)
         self.tokenizer.save_pretrained(folder)

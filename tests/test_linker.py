@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from strategies import TEXTS
 from tiny import BIAS, SENTENCES, tiny_backbone
 
@@ -205,6 +206,18 @@ def test_a_model_is_saved_and_loaded_whole(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.embed_entities(texts), backbone.embed_entities(texts), atol=1e-6)
     assert loaded.tokenize(SENTENCES[0]).ids == backbone.tokenize(SENTENCES[0]).ids
     assert loaded.marks == backbone.marks
+
+
+def test_tied_weights_are_stored_once(tmp_path: Path) -> None:
+    backbone = tiny_backbone("bert")
+    before = backbone.manifest
+    try:
+        backbone.save(tmp_path)  # in half precision, as models are shipped
+    finally:
+        backbone.manifest = before
+    stored = load_file(tmp_path / "model.safetensors")
+    parameters = sum(tensor.numel() for tensor in backbone.lm.parameters())  # tied ones count once
+    assert sum(tensor.numel() for tensor in stored.values()) == parameters
 
 
 def test_damaged_models_say_what_is_wrong(tmp_path: Path) -> None:
