@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +129,11 @@ def test_the_command_line_writes_a_valid_line_for_each_example(tmp_path: Path) -
                 *("start", "end", "surface", "entity", "title", "url"),
                 *("score", "detection_score", "candidates"),
             }
+
+
+@pytest.mark.parametrize("script", ["link_texts.py", "pandas_column.py"])
+def test_example_scripts_run(script: str) -> None:
+    command = [sys.executable, str(ROOT / "examples" / script)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    assert re.search(r"\bQ\d+\b", run.stdout)
