@@ -58,7 +58,7 @@ HEAD = f"""\
 <body>
 <header><h1>Linked entities</h1>
 {" ".join(f'<span class="m {label}">{name}</span>' for label, name in LEGEND)}
-<span class="m NIL">not in the knowledge base</span></header>
+<span class="m NIL">not linked</span></header>
 """
 FOOT = "</body>\n</html>\n"
 
@@ -101,7 +101,7 @@ def _link(mention: Mention, surface: str) -> str:
     tip = f"{mention.title or mention.entity} · {mention.entity} · score {mention.score:.3f}"
     kind = mention.label if mention.label in dict(LEGEND) else "ENT"
     if mention.entity is None:
-        tip, kind = f"not in the knowledge base · score {mention.score:.3f}", "NIL"
+        tip, kind = f"not linked · score {mention.score:.3f}", "NIL"
     attributes = f'class="m {kind}" title="{_escape(tip)}"'
     if mention.entity is not None and _is_web(mention.url):
         return f'<a {attributes} href="{_escape(mention.url or "")}">{_escape(surface)}</a>'
