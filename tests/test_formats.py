@@ -304,7 +304,7 @@ def test_html_is_self_contained_and_links_mentions() -> None:
     assert (
         '<a class="m ORG" title="The Home Depot · Q864407 · score 0.877" '
         'href="https://en.wikipedia.org/wiki/Home_Depot">Home Depot</a> hired '
-        '<span class="m NIL" title="not in the knowledge base · score -0.250">Zed</span>.'
+        '<span class="m NIL" title="not linked · score -0.250">Zed</span>.'
     ) in html
     assert not re.search(r"<(script|link|img|iframe)|@import|url\(", html)
 
