@@ -184,7 +184,8 @@ class Backbone(nn.Module):
             for name, tensor in self.lm.state_dict().items()
         }
         self.lm.config.dtype = dtype
-        self.lm.save_pretrained(folder, state_dict=weights)
+        with _without_progress():
+            self.lm.save_pretrained(folder, state_dict=weights)
         self.tokenizer.save_pretrained(folder)
         if self.projection is not None:
             save_file(
@@ -267,7 +268,7 @@ def pick_device(device: str) -> torch.device:
 
 @contextmanager
 def _without_progress() -> Iterator[None]:
-    """Loading takes a blink; transformers' bar for it would only disturb the terminal."""
+    """Loading and saving take a blink; transformers' bars for them would only disturb the terminal."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
