@@ -100,6 +100,50 @@ def test_a_faulty_line_is_named(tmp_path: Path, line: bytes, says: str) -> None:
         next(entities)
 
 
+def described(uid: Any, *contents: str) -> dict[str, Any]:
+    return {"uid": uid, "messages": [{"role": "user", "content": content} for content in contents]}
+
+
+def test_entities_of_the_reference_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "db.jsonl"
+    given = [
+        described("Q90-0", "The description of Paris is as follows:\n", "capital\nof France[SE]"),
+        described(7, "", "Look. The description of Ada: a life is as follows:\na book [SE]\n"),
+        described("x-y", "The description of X is as follows:\n[SE]"),
+    ]
+    path.write_text("\n".join(map(json.dumps, given)))
+    assert list(read_entities(path)) == [
+        Entity("Q90", "Paris", "capital\nof France", qid="Q90"),
+        Entity("7", "Ada: a life", "a book"),
+        Entity("x-y", "X"),
+    ]
+
+
+SHAPE = "The description of A is as follows:\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (described("Q1", "Paris is the capital[SE]"), "messages of Q1 do not describe an entity; expected"),
+        (described("Q1", SHAPE + "no mark"), "do not describe"),
+        (described("Q1", SHAPE + "one[SE] two[SE]"), "do not describe"),
+        (described("Q1", SHAPE + "a[SE] more"), "do not describe"),
+        (described(None, SHAPE + "a[SE]"), "not an entity of the reference .*uid is None"),
+        ({"uid": "Q1", "messages": ["x"]}, "not an entity of the reference"),
+        ({"uid": "Q1", "messages": None}, "not an entity of the reference"),
+        ({"uid": "Q1", "messages": [{"role": "user"}]}, "not an entity of the reference .*content"),
+    ],
+)
+def test_a_faulty_entity_of_the_reference_is_named(tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    path = tmp_path / "db.jsonl"
+    path.write_text(json.dumps(described("Q1", SHAPE, "a[SE]")) + "\n" + json.dumps(row))
+    entities = read_entities(path)
+    assert next(entities).title == "A"
+    with pytest.raises(InputError, match=rf"db\.jsonl, line 2: .*{says}"):
+        next(entities)
+
+
 def test_a_csv_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "e.csv"
     path.write_bytes(b"id,title\n1,caf\xe9\n")

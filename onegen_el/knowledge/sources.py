@@ -18,9 +18,11 @@ from typing import Any
 
 from onegen_el.document import TITLE_PREFIX, Entity
 from onegen_el.errors import InputError
+from onegen_el.gold.reference import entity_id
 
 QID = re.compile(r"Q[1-9]\d*")
 LIST_MARK = "|"  # between aliases or types that are not a list
+DESCRIBED = re.compile(r"The description of ([^\n]+?) is as follows:\s*(.*)\[SE\]\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ def read_entities(path: str | Path) -> Iterator[Entity]:
     Columns: id, title, description, aliases, types, prior, qid, wikipedia_title; others are passed over.
     A row needs a title (or wikipedia_title) and an id (or qid, or wikipedia_title); an id `Q42` or
     `enwiki:Title` says the qid or Wikipedia title too. Aliases and types are lists, in CSV and in plain
-    strings separated by `|`. Raises InputError naming the file and the row.
+    strings separated by `|`. JSONL rows with `uid` and `messages` are those of the reference implementation
+    (github.com/zjunlp/OneGen, db.jsonl): the uid is the id, without the number of the sentence (`Q42-0`), and
+    the contents of the messages together say title and description. Raises InputError naming the file and
+    the row.
     """
     path = Path(path)
     read = next((read for ending, read in READERS.items() if path.name.lower().endswith(ending)), None)
@@ -55,7 +60,8 @@ def _jsonl(path: Path) -> Iterator[_Row]:
         try:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield _Row(f"{path}, line {number}", _json(path, number, line))
+                    row = _Row(f"{path}, line {number}", _json(path, number, line))
+                    yield _described(row) if _is_described(row) else row
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path}, after line {number}: cannot be read ({error})") from error
 
@@ -65,6 +71,29 @@ def _json(path: Path, number: int, line: bytes) -> Any:
         return json.loads(line)
     except ValueError as error:
         raise InputError(f"{path}, line {number}: is not JSON in UTF-8 ({error})") from error
+
+
+def _is_described(row: _Row) -> bool:
+    return isinstance(row.values, Mapping) and "uid" in row.values and "messages" in row.values
+
+
+def _described(row: _Row) -> _Row:
+    """A row of the reference's db.jsonl as one with our columns."""
+    try:
+        text = "".join(message["content"] for message in row.values["messages"])
+        identity = entity_id(row.values["uid"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f'{row.where}: not an entity of the reference ({error!r}); expected {{"uid": "Q42", "messages": '
+            '[{"role": "user", "content"}, {"role": "assistant", "content"}]}'
+        ) from error
+    found = DESCRIBED.search(text)
+    if not found or found.end() != len(text) or "[SE]" in found[2]:
+        raise InputError(
+            f"{row.where}: the messages of {identity} do not describe an entity; expected "
+            "'The description of TITLE is as follows:', a new line, the description, and one [SE] at its end"
+        )
+    return _Row(row.where, {"id": identity, "title": found[1], "description": found[2]})
 
 
 def _csv(path: Path) -> Iterator[_Row]:
