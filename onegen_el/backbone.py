@@ -1,43 +1,43 @@
 """A causal language model with marks: hidden states, mark logits, query and entity vectors, load and save.
 
 Knows Hugging Face models and their cache; works on token ids and masks only. Any causal LM will do whose
-forward takes `position_ids` and a 4-D attention mask (Llama, Qwen, Mistral, BERT as decoder, ...).
+forward takes `position_ids` and a 4-D attention mask (Llama, Qwen, Mistral, BERT as decoder, ...). Where it
+has an adapter, `adapter` knows how that is stored and where the rows of the marks are.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
-from transformers.utils import logging as transformers_logging
 
+from onegen_el import adapter as adapters
 from onegen_el.errors import ModelError
 from onegen_el.grammar import SOURCE, Grammar, MarkIds, token_type
 from onegen_el.manifest import ModelManifest, write_manifest
+from onegen_el.model_files import fingerprint, read_projection, write_projection
+from onegen_el.pretrained import Quantise, load_pretrained, load_tokenizer, quietly
 from onegen_el.resources import resolve
 from onegen_el.tokens import SourceTokenizer
 
-PROJECTION_FILE = "projection.safetensors"
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 ENTITY_TOKENS = 64  # entity texts are cut to this many tokens
 
 
 class Backbone(nn.Module):
-    """The language model, its tokenizer, the marks' ids and the optional projection of `[RET]` states."""
+    """The language model, its tokenizer, the marks' ids and the optional projection of `[RET]` states.
+
+    `lm` is the Hugging Face model itself; an `adapter` on it has changed its layers in place.
+    """
 
     def __init__(
         self,
@@ -45,14 +45,24 @@ class Backbone(nn.Module):
         tokenizer: PreTrainedTokenizerBase,
         manifest: ModelManifest,
         projection: nn.Linear | None = None,
+        adapter: PeftModel | None = None,
     ) -> None:
         super().__init__()
         self.lm = lm
+        # In a list: as a submodule it would count every parameter of `lm` twice.
+        self._adapter = [adapter]
+        self.trained: Tensor  # ids of the tokens whose rows the adapter has
+        self.register_buffer("trained", torch.tensor(adapters.trained_tokens(lm)).long(), persistent=False)
         self.projection = projection
         self.tokenizer = tokenizer
         self.manifest = manifest
         self.marks = mark_ids(manifest.grammar, tokenizer)
         self.tokenize = SourceTokenizer(tokenizer)
+
+    @property
+    def adapter(self) -> PeftModel | None:
+        """The adapter on `lm`, None for a whole model."""
+        return self._adapter[0]
 
     @property
     def name(self) -> str:
@@ -81,7 +91,9 @@ class Backbone(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.lm.dtype
+        """Type of the states; an adapter's own weights may be of a larger one."""
+        dtype: torch.dtype = adapters.base_layer(self.lm.get_input_embeddings()).weight.dtype
+        return dtype
 
     def hidden(
         self, ids: Tensor, positions: Tensor, types: Tensor, mask: Tensor, cache: Cache | None = None
@@ -94,8 +106,11 @@ class Backbone(nn.Module):
         bias = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device)
         bias.masked_fill_(~mask, torch.finfo(self.dtype).min)
         inputs = {"token_type_ids": types} if self.grammar.token_types == "casing" else {}
+        if self.adapter is None:
+            inputs["input_ids"] = ids
+        else:
+            inputs["inputs_embeds"] = adapters.embedded(self.lm.get_input_embeddings(), ids, self.trained)
         output = self.lm.base_model(
-            input_ids=ids,
             position_ids=positions,
             attention_mask=bias[:, None],
             past_key_values=cache,
@@ -107,13 +122,20 @@ class Backbone(nn.Module):
 
     def logits_of(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Next-token logits of a few `tokens` `[n, choices]` at `states` `[n, width]` -> `[n, choices]`."""
-        head = self.lm.get_output_embeddings()
-        logits = torch.einsum("nw,ncw->nc", self._before_head(states), head.weight[tokens])
+        layer = self.lm.get_output_embeddings()
+        head = adapters.base_layer(layer)
+        rows = (
+            head.weight[tokens] if self.adapter is None else adapters.head_rows(layer, tokens, self.trained)
+        )
+        logits = torch.einsum("nw,ncw->nc", self._before_head(states), rows)
         return logits if head.bias is None else logits + head.bias[tokens]
 
     def vocabulary_logits(self, states: Tensor) -> Tensor:
         """Next-token logits `[n, vocabulary]`; the full softmax of ordinary language modelling."""
-        logits: Tensor = self.lm.get_output_embeddings()(self._before_head(states))
+        head, states = self.lm.get_output_embeddings(), self._before_head(states)
+        if self.adapter is not None:
+            return adapters.head_logits(head, states, self.trained)
+        logits: Tensor = head(states)
         return logits
 
     def _before_head(self, states: Tensor) -> Tensor:
@@ -123,7 +145,10 @@ class Backbone(nn.Module):
 
     def vectors(self, states: Tensor) -> Tensor:
         """Unit vectors `[n, dims]` (over the feature axis) of query or entity states `[n, width]`."""
-        projected = states if self.projection is None else self.projection(states)
+        projected = states
+        if self.projection is not None:
+            # The projection beside an adapter is float32, whatever the base's type.
+            projected = self.projection(states.to(self.projection.weight.dtype))
         return nn.functional.normalize(projected.float(), dim=-1)
 
     def entity_ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -173,60 +198,101 @@ class Backbone(nn.Module):
             start = end
         return vectors
 
-    def save(self, folder: str | Path, dtype: torch.dtype = torch.float16) -> ModelManifest:
-        """Writes a hub-shaped folder and returns its manifest with the fingerprint of what was written."""
+    def save(
+        self,
+        folder: str | Path,
+        dtype: torch.dtype | None = None,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> ModelManifest:
+        """Writes a hub-shaped folder and returns its manifest with the fingerprint of what was written.
+
+        A model with an adapter is written as that adapter, without its base. `dtype` None is float16 for a
+        whole model and float32 for an adapter. `state` are weights to write instead of the live ones, under
+        the names of `state_dict()`.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # Tied tensors are cast once, so that they stay tied and are stored once.
-        cast: dict[int, Tensor] = {}
-        weights = {
-            name: cast.setdefault(tensor.data_ptr(), tensor.to(dtype))
-            for name, tensor in self.lm.state_dict().items()
-        }
-        self.lm.config.dtype = dtype
-        with _without_progress():
-            self.lm.save_pretrained(folder, state_dict=weights)
+        dtype = dtype or (torch.float16 if self.adapter is None else torch.float32)
+        state = self.state_dict() if state is None else state
+        weights = {name.removeprefix("lm."): row for name, row in state.items() if name.startswith("lm.")}
+        if self.adapter is None:
+            self._save_lm(folder, dtype, weights)
+        else:
+            adapters.save_adapter(self.adapter, folder, dtype, weights)
         self.tokenizer.save_pretrained(folder)
         if self.projection is not None:
-            save_file(
-                {"weight": self.projection.weight.detach().to(dtype).contiguous()}, folder / PROJECTION_FILE
-            )
-        manifest = replace(self.manifest, fingerprint=_fingerprint(folder, self.grammar))
+            write_projection(folder, state["projection.weight"], dtype)
+        manifest = replace(self.manifest, fingerprint=fingerprint(folder, self.manifest))
         write_manifest(folder, manifest)
         self.manifest = manifest
         return manifest
 
+    def _save_lm(self, folder: Path, dtype: torch.dtype, weights: Mapping[str, Tensor]) -> None:
+        # An adapter that was here before would be taken for what the folder holds.
+        for stale in (adapters.CONFIG_FILE, adapters.WEIGHTS_FILE):
+            (folder / stale).unlink(missing_ok=True)
+        # Tied tensors are cast once, so that they stay tied and are stored once.
+        cast: dict[int, Tensor] = {}
+        stored = {
+            name: cast.setdefault(tensor.data_ptr(), tensor.to(dtype)) for name, tensor in weights.items()
+        }
+        self.lm.config.dtype = dtype
+        with quietly():
+            self.lm.save_pretrained(folder, state_dict=stored)
+
+    def load_weights(self, folder: str | Path) -> None:
+        """Puts weights that `save` wrote into this live model, to the bit where they were saved as float32.
+
+        Raises ModelError where the folder holds another kind of model, or one of another shape.
+        """
+        folder = Path(folder)
+        if adapters.is_adapter(folder) != (self.adapter is not None):
+            kind = "a whole model" if self.adapter is not None else "an adapter"
+            raise ModelError(f"{folder}: holds {kind}, which this model is not")
+        if self.adapter is None:
+            try:
+                self.load_state_dict(load_backbone(folder, device="cpu").state_dict())
+            except RuntimeError as error:
+                raise ModelError(f"{folder}: the weights do not fit this model ({error})") from error
+            return
+        adapters.load_adapter_weights(self.adapter, folder)
+        if self.projection is not None:
+            self.projection.load_state_dict({"weight": read_projection(folder)})
+
 
 def load_backbone(
-    name: str | Path | None = None, device: str = "auto", dtype: torch.dtype | None = None
+    name: str | Path | None = None,
+    device: str | torch.device = "auto",
+    dtype: torch.dtype | None = None,
+    base: str | Path | None = None,
+    quantise: Quantise = "",
 ) -> Backbone:
     """Loads a model folder or hub id ready for use; None is the bundled model.
 
-    `dtype` defaults to float32 on CPU and to the stored type elsewhere. Raises ModelError.
+    `dtype` defaults to float32 on CPU and to the stored type elsewhere. An adapter is put on its base, which
+    `base` or the variable ONEGEN_EL_BASE gives (a folder, hub id, or "bundled") where it is no longer what
+    the adapter names; `dtype` is then that of the base. `quantise="4bit"` holds the weights in NF4, which
+    needs a GPU and bitsandbytes. Raises ModelError.
     """
     folder = resolve(name, "model")
     manifest = ModelManifest.read(folder)
     target = pick_device(device)
     if dtype is None and target.type == "cpu":
         dtype = torch.float32
-    try:
-        with _without_progress():
-            lm = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or "auto")
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: the model cannot be loaded ({error})") from error
+    tokenizer = load_tokenizer(folder)
+    adapter = None
+    if adapters.is_adapter(folder):
+        lm = adapters.load_base(folder, len(tokenizer), manifest, dtype, base, quantise, target)
+        adapter = adapters.load_adapter(lm, folder)
+    else:
+        lm = load_pretrained(folder, dtype, quantise, target)
     projection = None
     if manifest.projected:
-        path = folder / PROJECTION_FILE
-        if not path.is_file():
-            raise ModelError(
-                f"{path}: missing, though the manifest says vectors are projected; fetch it again"
-            )
-        weight = load_file(path)["weight"]
-        projection = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=lm.dtype)
-        projection.weight = nn.Parameter(weight.to(lm.dtype))
-    backbone = Backbone(lm, tokenizer, manifest, projection)
-    return backbone.to(target).eval()
+        weight = read_projection(folder)
+        weight = weight.to(lm.dtype if adapter is None else torch.float32)
+        projection = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=weight.dtype)
+        projection.weight = nn.Parameter(weight)
+    return Backbone(lm, tokenizer, manifest, projection, adapter).to(target).eval()
 
 
 def mark_ids(grammar: Grammar, tokenizer: PreTrainedTokenizerBase) -> MarkIds:
@@ -252,7 +318,7 @@ def mark_ids(grammar: Grammar, tokenizer: PreTrainedTokenizerBase) -> MarkIds:
     )
 
 
-def pick_device(device: str) -> torch.device:
+def pick_device(device: str | torch.device) -> torch.device:
     """`auto` is CUDA, else Apple's MPS, else the CPU; raises ModelError for a device that is not there."""
     if device == "auto":
         if torch.cuda.is_available():
@@ -264,25 +330,3 @@ def pick_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {device!r} is not available here ({error}); use --device cpu") from error
     return picked
-
-
-@contextmanager
-def _without_progress() -> Iterator[None]:
-    """Loading and saving take a blink; transformers' bars for them would only disturb the terminal."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
-
-
-def _fingerprint(folder: Path, grammar: Grammar) -> str:
-    digest = hashlib.sha256(json.dumps(grammar.to_dict(), sort_keys=True).encode())
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.name.encode())
-        with path.open("rb") as weights:
-            while block := weights.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

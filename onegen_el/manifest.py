@@ -33,7 +33,12 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
-    """What `onegen_el.json` says of a model folder; `dims` is the size of query and entity vectors."""
+    """What `onegen_el.json` says of a model folder; `dims` is the size of query and entity vectors.
+
+    `entity_fingerprint` is that of the model that embeds the entities this model's queries were trained
+    for; empty: itself. A knowledge base must have been built with that model. `base_fingerprint` is, of an
+    adapter, the identity of the model below it; empty for a whole model.
+    """
 
     name: str
     grammar: Grammar = field(default_factory=Grammar)
@@ -42,6 +47,8 @@ class ModelManifest:
     dims: int = 0
     projected: bool = False
     fingerprint: str = ""
+    entity_fingerprint: str = ""
+    base_fingerprint: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -50,6 +57,11 @@ class ModelManifest:
             raise ModelError(
                 "windows.head needs grammar.positions='aligned': else the head would be copied twice"
             )
+
+    @property
+    def serves(self) -> str:
+        """Fingerprint that a knowledge base must have to be searched with this model."""
+        return self.entity_fingerprint or self.fingerprint
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
