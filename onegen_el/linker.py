@@ -76,7 +76,7 @@ class EntityLinker:
     ) -> None:
         if top_k < 1 or batch_size < 1:
             raise InputError(f"top_k and batch_size must be at least 1, got {top_k} and {batch_size}")
-        kb.check_model(backbone.fingerprint, backbone.name)
+        kb.check_model(backbone.manifest.serves, backbone.name)
         self.backbone, self.kb = backbone, kb
         self.top_k, self.batch_size = top_k, batch_size
         self.calibration = backbone.manifest.calibration

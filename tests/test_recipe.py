@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from onegen_el.errors import RecipeError
-from onegen_el.training.recipe import Corpus, read_recipe
+from onegen_el.training.recipe import Corpus
+from onegen_el.training.recipe_file import read_recipe
 
 SHIPPED = sorted(
     Path(str(file))
@@ -63,7 +64,7 @@ def test_settings_are_put_over_the_file(tmp_path: Path) -> None:
     assert recipe.data.pool == 100
 
 
-SEQUENTIAL = ["windows.head=0"]  # what the small recipe lacks to be whole
+SEQUENTIAL = ["windows.head=0", "grammar.positions=sequential"]  # what the small recipe lacks to be whole
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ SEQUENTIAL = ["windows.head=0"]  # what the small recipe lacks to be whole
         ("optimiser.speed=5", "optimiser: unknown field 'speed'"),
         ('data.corpora=[{"paths": "x"}]', r"corpora\[0\]: unknown field 'paths'"),
         ('data.corpora=[{"marks": "all"}]', r"corpora\[0\]: field 'path' is missing"),
-        ('data={"corpora": []}', "data: field 'entities' is missing"),
+        ('data={"entities": "x"}', "data: field 'corpora' is missing"),
         # types
         ("optimiser.steps=many", "optimiser, steps: expected int, got 'many'"),
         ("optimiser.steps=5.0", "optimiser, steps: expected int, got 5.0"),
@@ -112,9 +113,14 @@ SEQUENTIAL = ["windows.head=0"]  # what the small recipe lacks to be whole
         ("windows.own=0", "windows: .*own=0"),
         # what cannot be together
         ("grammar.open=", "grammar: .*open is empty"),
-        ("objective.mined=0", "set mined >= hard"),
-        ('objective={"retrieval": "bpr", "mined": 0, "hard": 0}', "bpr needs negatives; set mined above 0"),
-        ("data.pool=0", "objective.mined needs data.pool"),
+        ('objective={"in_batch": false, "mined": 0, "hard": 0}', "objective: no negatives; set in_batch"),
+        ('objective={"entities": "frozen", "mined": 0}', "takes all negatives from mined"),
+        ("objective.entities=frozen", "needs data.kb, whose vectors are kept"),
+        ("data.kb=bundled", "set entities .a table. or kb .a knowledge base., one of the two"),
+        ("data.entities=", "set entities .a table. or kb .a knowledge base., one of the two"),
+        ("lora.quantise=4bit", "lora.quantise trains adapters on a quantised base; set lora.rank"),
+        ('lora={"rank": 8, "targets": []}', "lora.targets is empty"),
+        ("dev.every=0", "dev: every must be above 0"),
         ("data.corpora=[]", "data.corpora is empty"),
         ('data.corpora=[{"path": "x", "links": false, "marks": "none"}]', "data.corpora, x: links=false"),
         ('data.corpora=[{"path": "x", "links": false, "min_links": 1}]', "data.corpora, x: links=false"),
@@ -138,7 +144,9 @@ def test_a_field_that_is_missing_is_named(tmp_path: Path, gone: str) -> None:
 
 
 def test_files_that_are_no_recipe(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"nowhere\.toml: cannot be read"):
+    with pytest.raises(
+        RecipeError, match=r"nowhere\.toml: no such recipe file, and none of the bundled \(.*mini"
+    ):
         read_recipe(tmp_path / "nowhere.toml")
     with pytest.raises(RecipeError, match=r"small\.toml: not a TOML file .*line 1"):
         read_recipe(recipe_file(tmp_path, "name 7\n"))

@@ -44,10 +44,16 @@ def build(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from onegen_el.backbone import load_backbone
+    from onegen_el.errors import ModelError
     from onegen_el.knowledge import build_kb, read_entities
 
     entities = islice(read_entities(source), limit)
     backbone = load_backbone(model, device=device)
+    if backbone.manifest.entity_fingerprint:
+        raise ModelError(
+            f"{model}: was tuned for the entity vectors of model {backbone.manifest.entity_fingerprint[:12]} "
+            "and makes none of its own; build with that model, its knowledge bases serve this one too"
+        )
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:

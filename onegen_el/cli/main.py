@@ -13,12 +13,13 @@ from typer.core import TyperGroup
 
 from onegen_el import __version__
 from onegen_el.cli.bench import bench
+from onegen_el.cli.calibrate import calibrate
 from onegen_el.cli.console import say_error
 from onegen_el.cli.eval import evaluate
 from onegen_el.cli.info import info
 from onegen_el.cli.kb import kb_app
 from onegen_el.cli.link import link
-from onegen_el.cli.train import calibrate, train
+from onegen_el.cli.train import train_app
 from onegen_el.errors import OnegenError
 
 USER_ERROR = 2
@@ -41,7 +42,7 @@ app = typer.Typer(cls=Program, no_args_is_help=True, add_completion=False, prett
 app.command()(link)
 app.add_typer(kb_app, name="kb")
 app.command("eval")(evaluate)
-app.command()(train)
+app.add_typer(train_app, name="train")
 app.command()(calibrate)
 app.command()(bench)
 app.command()(info)

@@ -1,16 +1,19 @@
 """The entities that can be learned: their texts, and which of them a gold annotation means.
 
-Knows tables of entities and of names; does not know models.
+Knows tables of entities and of names, and knowledge bases; does not know models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from onegen_el.document import TITLE_PREFIX, Entity
 from onegen_el.errors import InputError
+from onegen_el.knowledge import KnowledgeBase
 from onegen_el.knowledge.build import entity_text
 from onegen_el.knowledge.sources import read_entities
 
@@ -34,12 +37,11 @@ class Catalog:
 def read_catalog(
     entities: str | Path, links: str | Path = "", template: str = "{title}: {description}"
 ) -> Catalog:
-    """Raises InputError where a table cannot be read."""
-    texts, titles, index = [], [], {}
-    for number, entity in enumerate(read_entities(Path(entities))):
-        texts.append(entity_text(entity, template))
-        titles.append(entity.title)
-        index[entity.id] = number
+    """Entities of a table in its order, and the further names of the table `links`.
+
+    Raises InputError where a table cannot be read.
+    """
+    catalog = _catalog(read_entities(Path(entities)), template)
     if links:
         try:
             table = pd.read_csv(links, sep="\t", quoting=3, keep_default_na=False, dtype=str)
@@ -47,6 +49,24 @@ def read_catalog(
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{links}: not a table of names (columns name, id): {error}") from error
         for name, identifier in pairs:
-            if identifier in index:
-                index.setdefault(name, index[identifier])
+            if identifier in catalog.index:
+                catalog.index.setdefault(name, catalog.index[identifier])
+    return catalog
+
+
+def catalog_of_kb(kb: KnowledgeBase, template: str = "{title}: {description}") -> Catalog:
+    """Entities of a knowledge base, index = key; they are also found as `enwiki:` and their page's title."""
+    catalog = _catalog(kb.table, template)
+    for key, entity in enumerate(kb.table):
+        if entity.wikipedia_title:
+            catalog.index.setdefault(TITLE_PREFIX + entity.wikipedia_title, key)
+    return catalog
+
+
+def _catalog(entities: Iterable[Entity], template: str) -> Catalog:
+    texts, titles, index = [], [], {}
+    for number, entity in enumerate(entities):
+        texts.append(entity_text(entity, template))
+        titles.append(entity.title)
+        index[entity.id] = number
     return Catalog(texts, titles, index)

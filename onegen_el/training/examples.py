@@ -6,6 +6,7 @@ Knows corpora, windows and the grammar; does not know the model's weights or the
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onegen_el.gold import GoldDocument, GoldMention, read_elevant
+from onegen_el.gold import GoldDocument, GoldMention, read_gold
 from onegen_el.grammar import SOURCE, Decision, MarkIds, annotated_layout, token_type
 from onegen_el.tokens import SourceTokenizer, SourceTokens
 from onegen_el.training.catalog import Catalog
-from onegen_el.training.recipe import Corpus, Data
+from onegen_el.training.recipe import Corpus
 from onegen_el.windows import Window, WindowSettings, cut_windows
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 class Example:
     """A window with its mentions as document token ranges and entity indices (-1: none to learn).
 
-    Tokens `copied[0]` to `copied[1]` (exclusive) are copied by the output.
+    Tokens `copied[0]` to `copied[1]` (exclusive) are copied by the output. `negatives` are entity indices
+    that the corpus names as not meant, for each mention (empty: it names none at all).
     """
 
     tokens: SourceTokens
@@ -37,6 +39,7 @@ class Example:
     copied: tuple[int, int]
     mentions: tuple[tuple[int, int, int], ...]
     marks: str
+    negatives: tuple[tuple[int, ...], ...] = ()
 
     @property
     def size(self) -> int:
@@ -70,7 +73,8 @@ class Reach:
 
 
 def read_examples(
-    data: Data,
+    corpora: Sequence[Corpus],
+    root: str | Path,
     tokenize: SourceTokenizer,
     windows: WindowSettings,
     catalog: Catalog,
@@ -79,20 +83,30 @@ def read_examples(
 ) -> list[Example]:
     """Windows of all corpora, each corpus as its recipe says; logs what could not be used."""
     examples: list[Example] = []
-    for corpus in data.corpora:
+    for corpus in corpora:
         reach = Reach()
         found: list[Example] = []
-        for number, document in enumerate(read_elevant(Path(data.root) / corpus.path)):
-            if corpus.half and (number % 2 == 0) != (corpus.half == "even"):
-                continue
-            if corpus.genres and document.genre not in corpus.genres:
-                continue
+        for document in corpus_documents(corpus, root):
             found += document_examples(document, corpus, tokenize, windows, catalog, reach, aligned)
         if corpus.limit and len(found) > corpus.limit:
             found = random.Random(seed).sample(found, corpus.limit)
         log.info("%s: %d windows; %s", corpus.path, len(found), reach)
         examples += found * corpus.repeat
     return examples
+
+
+def corpus_documents(corpus: Corpus, root: str | Path = ".") -> Iterator[GoldDocument]:
+    """The documents of a corpus that its recipe chooses; raises InputError where a row cannot be read."""
+    chosen = 0
+    for number, document in enumerate(read_gold(Path(root) / corpus.path, corpus.format)):
+        if corpus.documents and chosen == corpus.documents:
+            return
+        if corpus.half and (number % 2 == 0) != (corpus.half == "even"):
+            continue
+        if corpus.genres and document.genre not in corpus.genres:
+            continue
+        chosen += 1
+        yield document
 
 
 def document_examples(
@@ -109,7 +123,7 @@ def document_examples(
     All that is copied must lie in the document's annotated scope.
     """
     tokens = tokenize(document.text)
-    spans = _token_mentions(document.mentions, tokens, corpus, catalog, reach)
+    spans, named = _token_mentions(document.mentions, tokens, corpus, catalog, reach)
     examples = []
     held: set[tuple[int, int, int]] = set()
     for window in cut_windows(tokens, settings):
@@ -121,7 +135,8 @@ def document_examples(
         linked = sum(1 for mention in inside if mention[2] >= 0)
         teaches = {"all": True, "partial": len(inside) > 0, "none": linked > 0}[corpus.marks]
         if teaches and linked >= corpus.min_links:
-            examples.append(Example(tokens, window, copied, inside, corpus.marks))
+            negatives = tuple(named.get(mention, ()) for mention in inside) if named else ()
+            examples.append(Example(tokens, window, copied, inside, corpus.marks, negatives))
     reach.crossing += len(spans) - len(held)
     reach.unused += len(held) - len({mention for example in examples for mention in example.mentions})
     return examples
@@ -129,9 +144,11 @@ def document_examples(
 
 def _token_mentions(
     mentions: Sequence[GoldMention], tokens: SourceTokens, corpus: Corpus, catalog: Catalog, reach: Reach
-) -> list[tuple[int, int, int]]:
-    """Disjoint token ranges with entity indices; of nested mentions the outermost stays."""
+) -> tuple[list[tuple[int, int, int]], dict[tuple[int, int, int], tuple[int, ...]]]:
+    """Disjoint token ranges with entity indices, and the negatives of those that have some; of nested
+    mentions the outermost stays."""
     spans: list[tuple[int, int, int]] = []
+    named: dict[tuple[int, int, int], tuple[int, ...]] = {}
     for mention in mentions:
         if corpus.kinds and mention.kind not in corpus.kinds:
             continue
@@ -145,7 +162,10 @@ def _token_mentions(
             entity = catalog.find(mention.entity) if corpus.links else -1
             reach.unknown += mention.entity is not None and entity < 0
             spans.append((*reached, entity))
-    return spans
+            negatives = {catalog.find(name) for name in mention.negatives} - {-1, entity}
+            if entity >= 0 and negatives:
+                named[spans[-1]] = tuple(sorted(negatives))
+    return spans, named
 
 
 @dataclass(slots=True)
@@ -153,7 +173,8 @@ class Batch:
     """Windows padded on the right, `[rows, tokens]`, and flat indices into `rows * tokens`.
 
     `decide_at` `[d]`, `choices` `[d, 2]` (copy, tag), `wrote_tag` `[d]`; `query_at` `[q]`, `targets` `[q]`
-    (entity index); `next_at` `[g]`, `next_ids` `[g]`: every generated token, for the full cross-entropy.
+    (entity index), `given` `[q, n]` (entities the corpus names as not meant, -1 = none); `next_at` `[g]`,
+    `next_ids` `[g]`: every generated token, for the full cross-entropy.
     """
 
     ids: Tensor
@@ -165,6 +186,7 @@ class Batch:
     wrote_tag: Tensor
     query_at: Tensor
     targets: Tensor
+    given: Tensor
     next_at: Tensor
     next_ids: Tensor
 
@@ -172,11 +194,20 @@ class Batch:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: bool) -> Batch:
-    """One padded batch; `prefix` lets prompt tokens see each other in both directions."""
+def collate(
+    examples: Sequence[Example],
+    marks: MarkIds,
+    aligned: bool,
+    prefix: bool,
+    positives: int = 0,
+    rng: random.Random | None = None,
+) -> Batch:
+    """One padded batch; `prefix` lets prompt tokens see each other in both directions. Of each window
+    `positives` queries learn, drawn with `rng` (0 = all)."""
     layouts, prompts = [], []
     decide: list[tuple[int, int, int, int, bool]] = []
     query: list[tuple[int, int, int]] = []
+    given: list[tuple[int, ...]] = []
     following: list[tuple[int, int, int]] = []
     for row, example in enumerate(examples):
         window = example.window.prompted(example.tokens, aligned)
@@ -192,8 +223,11 @@ def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: 
             decide += [(row, d.at, d.copy, d.tag, d.wrote_tag) for d in told]
             generated = range(prompt - 1, len(layout) - 1)
             following += [(row, at, layout.ids[at + 1]) for at in generated if at not in untold]
-        entities = [entity for _, _, entity in example.mentions]
-        query += [(row, at, e) for at, e in zip(queries, entities, strict=True) if e >= 0]
+        learned = [number for number, (_, _, entity) in enumerate(example.mentions) if entity >= 0]
+        if rng is not None and 0 < positives < len(learned):
+            learned = sorted(rng.sample(learned, positives))
+        query += [(row, queries[number], example.mentions[number][2]) for number in learned]
+        given += [example.negatives[number] if example.negatives else () for number in learned]
     rows, length = len(layouts), max(map(len, layouts))
     ids, positions, types = (torch.zeros(rows, length, dtype=torch.long) for _ in range(3))
     types += token_type(0, SOURCE)
@@ -218,9 +252,17 @@ def collate(examples: Sequence[Example], marks: MarkIds, aligned: bool, prefix: 
         wrote_tag=torch.tensor([float(wrote) for *_, wrote in decide]),
         query_at=torch.tensor([row * length + at for row, at, _ in query], dtype=torch.long),
         targets=torch.tensor([entity for *_, entity in query], dtype=torch.long),
+        given=_padded(given),
         next_at=torch.tensor([row * length + at for row, at, _ in following], dtype=torch.long),
         next_ids=torch.tensor([token for *_, token in following], dtype=torch.long),
     )
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """`[rows, longest]`, filled up with -1."""
+    longest = max(map(len, rows), default=0)
+    filled = [[*row, *[-1] * (longest - len(row))] for row in rows]
+    return torch.tensor(filled, dtype=torch.long).view(len(rows), longest)
 
 
 def _told(decisions: Sequence[Decision]) -> Iterator[Decision]:
@@ -233,10 +275,11 @@ def _told(decisions: Sequence[Decision]) -> Iterator[Decision]:
 
 
 class Schedule(Dataset[dict[str, Tensor]]):
-    """Item i is the whole batch of step i, a function of the seed alone, so a resumed run sees the same.
+    """Item i is the whole i-th batch, a function of the seed alone, so a resumed run sees the same.
 
-    Each pass over the examples is shuffled anew; inside stretches of some steps examples are sorted by
-    size, so that little is padded.
+    `make` makes a batch of examples and a random generator. There are as many batches as asked for, or
+    enough for `epochs` passes. Each pass over the examples is shuffled anew; inside stretches of some
+    steps examples are sorted by size, so that little is padded.
     """
 
     stretch = 16
@@ -244,19 +287,24 @@ class Schedule(Dataset[dict[str, Tensor]]):
     def __init__(
         self,
         examples: Sequence[Example],
-        make: Callable[[Sequence[Example]], Batch],
-        steps: int,
+        make: Callable[[Sequence[Example], random.Random], Batch],
         step_tokens: int,
         seed: int,
+        batches: int = 0,
+        epochs: float = 0.0,
+        multiple: int = 1,
     ) -> None:
-        self._examples, self._make = examples, make
+        """The number of batches is rounded up to a `multiple`: of batches that make one update."""
+        self._examples, self._make, self._seed = examples, make, seed
         self._plan: list[list[int]] = []
-        turn = 0
-        while len(self._plan) < steps:
-            self._plan += self._one_pass(random.Random(seed * 1000 + turn), step_tokens)
-            turn += 1
-        self.passes = turn
-        del self._plan[steps:]
+        self.passes = 0
+        wanted = batches
+        while not self._plan or len(self._plan) < wanted:
+            self._plan += self._one_pass(random.Random(seed * 1000 + self.passes), step_tokens)
+            self.passes += 1
+            if self.passes == 1:
+                wanted = -(-(wanted or math.ceil(len(self._plan) * epochs)) // multiple) * multiple
+        del self._plan[wanted:]
 
     def _one_pass(self, rng: random.Random, step_tokens: int) -> list[list[int]]:
         order = list(range(len(self._examples)))
@@ -279,5 +327,6 @@ class Schedule(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self._plan)
 
-    def __getitem__(self, step: int) -> dict[str, Tensor]:
-        return self._make([self._examples[i] for i in self._plan[step]]).as_dict()
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        rng = random.Random(self._seed * 1_000_003 + number)
+        return self._make([self._examples[i] for i in self._plan[number]], rng).as_dict()

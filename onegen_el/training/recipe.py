@@ -1,19 +1,16 @@
-"""A training recipe: every choice of a run as documented fields, read from a TOML file.
+"""A training recipe: every choice of a run as documented fields.
 
 Knows what can be chosen and which combinations are impossible; does not train.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Literal
 
-from onegen_el.errors import ModelError, RecipeError
+from onegen_el.errors import RecipeError
 from onegen_el.grammar import Grammar
 from onegen_el.windows import WindowSettings
 
@@ -24,15 +21,18 @@ class Corpus:
 
     `marks`: "all" - every mention is annotated; "partial" - some are, so an unmarked token says nothing;
     "none" - learn only which entity is meant. `links=False` learns only the marks. `repeat` shows the
-    corpus that many times; `limit` keeps that many windows (0 = all), `min_links` only windows with so
-    many linked mentions; `kinds` keeps mentions of these kinds (NAM, NOM, PRO; empty = all); `half`
-    keeps documents of even or odd position.
+    corpus that many times; `documents` keeps the first so many documents and `limit` so many windows
+    (0 = all), `min_links` only windows with so many linked mentions; `kinds` keeps mentions of these kinds
+    (NAM, NOM, PRO; empty = all); `half` keeps documents of even or odd position. `format` is one of
+    `onegen_el.gold.FORMATS`, "auto" tells by name and content.
     """
 
     path: str
+    format: str = "auto"
     marks: Literal["all", "partial", "none"] = "all"
     links: bool = True
     repeat: int = 1
+    documents: int = 0
     limit: int = 0
     min_links: int = 0
     kinds: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Corpus:
 
     def __post_init__(self) -> None:
         where = f"data.corpora, {self.path}"
-        _check(where, self, positive=["repeat"], natural=["limit", "min_links"])
+        _check(where, self, positive=["repeat"], natural=["documents", "limit", "min_links"])
         if not self.links and (self.marks == "none" or self.min_links):
             raise RecipeError(
                 f'{where}: links=false leaves nothing to learn from marks="none" or windows with min_links'
@@ -52,21 +52,43 @@ class Corpus:
 class Data:
     """Where gold and entities come from. Corpus paths are relative to `root`.
 
-    `entities` is a table of entities (Parquet, JSONL or CSV as for `onegen-el kb build`), best first;
-    `links` an optional table of further ways to name one (name, id); hard negatives come from the first
-    `pool` entities: the knowledge base the model will ship with.
+    Entities are either a table `entities` (Parquet, JSONL or CSV as for `onegen-el kb build`, best first)
+    with an optional table `links` of further ways to name one (name, id), or those of a knowledge base
+    `kb` (a folder, a hub id, or "bundled"). Hard negatives come from the first `pool` of them (0 = all):
+    the knowledge base the model will be used with.
     """
 
-    entities: str
     corpora: tuple[Corpus, ...]
     root: str = "."
+    entities: str = ""
     links: str = ""
+    kb: str = ""
     pool: int = 0
 
     def __post_init__(self) -> None:
         _check("data", self, natural=["pool"])
         if not self.corpora:
             raise RecipeError("data.corpora is empty; name at least one gold file")
+        if bool(self.entities) == bool(self.kb):
+            raise RecipeError("data: set entities (a table) or kb (a knowledge base), one of the two")
+
+
+@dataclass(frozen=True, slots=True)
+class Dev:
+    """What is measured while training, every `every` steps and at the end, on corpora it does not train on.
+
+    The scores are of the model's own marks given the gold text before them (teacher forcing), and of
+    retrieval among the set's own entities and `candidates` others of the pool, so they are cheap and
+    comparable between steps; `onegen-el eval` scores the linker as it is used. At most `windows` windows.
+    """
+
+    corpora: tuple[Corpus, ...] = ()
+    every: int = 200
+    windows: int = 200
+    candidates: int = 2000
+
+    def __post_init__(self) -> None:
+        _check("dev", self, positive=["every", "windows"], natural=["candidates"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +97,18 @@ class Objective:
 
     `generation`: "legal" - cross-entropy over the legal continuations only (copy against mark), all that
     constrained decoding needs; "full" - over the vocabulary, as in the paper. `retrieval`: "infonce" with
-    `temperature`, or "bpr". `mined` stale vectors of the pool stand beside every query as negatives, and
-    `hard` of them per query are embedded afresh so that they learn as well. `refresh` is the number of
-    steps after which the pool is embedded again, the first time after `warmup` steps.
+    `temperature`, or "bpr".
+
+    Negatives of a query: with `in_batch` the entities of the step's other queries; `hard` entities that are
+    embedded afresh, so that they learn as well: those the corpus names as negatives first, then mined
+    ones; `mined` stale vectors of the pool. The pool is embedded again every `refresh` steps, the first
+    time after `warmup` steps; until then hard negatives are drawn at random.
+
+    `positives` queries of a window learn, drawn anew each time it is shown (0 = all; the paper: 1).
+    `entities="frozen"` keeps the vectors of `data.kb` as they are and trains only queries and marks: the
+    new model then serves that knowledge base, which need not be built again.
+    `chunk` entity texts are held for the backward pass at a time (gradient caching; 0 = all of them):
+    memory then does not grow with the number of negatives, for one more forward pass of theirs.
     """
 
     generation: Literal["legal", "full"] = "legal"
@@ -85,8 +116,12 @@ class Objective:
     retrieval: Literal["infonce", "bpr"] = "infonce"
     retrieval_weight: float = 0.5
     temperature: float = 0.05
+    entities: Literal["trained", "frozen"] = "trained"
+    in_batch: bool = True
+    positives: int = 0
     mined: int = 64
     hard: int = 1
+    chunk: int = 0
     refresh: int = 500
     warmup: int = 200
     description_dropout: float = 0.3
@@ -96,33 +131,73 @@ class Objective:
             "objective",
             self,
             positive=["temperature", "refresh"],
-            natural=["generation_weight", "retrieval_weight", "mined", "hard", "warmup"],
+            natural=[
+                "generation_weight",
+                "retrieval_weight",
+                "positives",
+                "mined",
+                "hard",
+                "chunk",
+                "warmup",
+            ],
             share=["description_dropout"],
         )
-        if self.retrieval == "bpr" and self.mined == 0:
-            raise RecipeError("objective: bpr needs negatives; set mined above 0")
-        if self.mined < self.hard:
-            raise RecipeError("objective: hard negatives are chosen among the mined ones; set mined >= hard")
+        if self.retrieval_weight and not (self.in_batch or self.mined or self.hard):
+            raise RecipeError("objective: no negatives; set in_batch = true, mined or hard above 0")
+        if self.entities == "frozen" and not self.mined:
+            raise RecipeError('objective: entities = "frozen" takes all negatives from mined; set it above 0')
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters instead of all weights (`rank` 0 = off): peft's LoRA on the `targets`, the marks
+    trained as rows of the embeddings (`trainable_token_indices`). The base stays as it is, in bfloat16 if
+    `optimiser.bf16`; `quantise="4bit"` stores it in NF4 (QLoRA; needs bitsandbytes and a GPU).
+
+    `targets` are names of layers ("q_proj"), or the one word "all-linear".
+    """
+
+    rank: int = 0
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ("all-linear",)
+    quantise: Literal["", "4bit"] = ""
+
+    def __post_init__(self) -> None:
+        _check("lora", self, positive=["alpha"], natural=["rank"], share=["dropout"])
+        if self.quantise and not self.rank:
+            raise RecipeError("lora.quantise trains adapters on a quantised base; set lora.rank")
+        if not self.targets:
+            raise RecipeError('lora.targets is empty; name layers, or ["all-linear"]')
 
 
 @dataclass(frozen=True, slots=True)
 class Optimiser:
-    """AdamW with linear warm-up and decay; `step_tokens` is the padded size of one step's windows.
+    """How weights move: `optimiser` is a name that transformers' TrainingArguments knows, `schedule` too.
 
-    `bf16` computes in bfloat16 where that is safe (autocast); weights and losses stay float32.
+    `steps` updates, or `epochs` passes over the windows if that is above 0. `step_tokens` is the padded
+    size of the windows of one device at a time; `accumulate` of those make an update. `bf16` computes in
+    bfloat16 where that is safe (autocast); weights and losses stay float32.
+    `gradient_checkpointing` saves memory for time.
     `attention` is transformers' attention implementation, "" for its choice; on CPUs "eager" is faster
     with the masks used here, and attention dropout costs more than all matrix products together.
     """
 
+    optimiser: str = "adamw_torch"
     steps: int = 1000
+    epochs: float = 0.0
     learning_rate: float = 3e-4
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     warmup_ratio: float = 0.05
     weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
     step_tokens: int = 5000
+    accumulate: int = 1
     seed: int = 7
     save_steps: int = 200
     log_steps: int = 20
     bf16: bool = True
+    gradient_checkpointing: bool = False
     attention: Literal["", "eager", "sdpa"] = ""
     attention_dropout: float = 0.0
 
@@ -130,31 +205,49 @@ class Optimiser:
         _check(
             "optimiser",
             self,
-            positive=["steps", "learning_rate", "step_tokens", "save_steps", "log_steps"],
-            natural=["weight_decay", "seed"],
+            positive=[
+                "steps",
+                "learning_rate",
+                "max_grad_norm",
+                "step_tokens",
+                "accumulate",
+                "save_steps",
+                "log_steps",
+            ],
+            natural=["epochs", "weight_decay", "seed"],
             share=["warmup_ratio", "attention_dropout"],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A whole run. `base` is a folder or hub id of the pretrained model; `dims` the size of the vectors
-    (0 = the model's hidden size, then without projection)."""
+    """A whole run. `base` is a folder or hub id of the pretrained model, or "bundled"; `dims` the size of
+    the vectors (0 = the model's hidden size, then without projection). `report_to` are trackers that
+    transformers knows ("tensorboard", "wandb", ...), beside the JSON log that is always written.
+
+    Where `base` is a model of ours, `dims`, `grammar` and `windows` may be left out: they stay as they are.
+    """
 
     name: str
     base: str
     data: Data
-    dims: int = 128
-    grammar: Grammar = field(default_factory=Grammar)
-    windows: WindowSettings = field(default_factory=WindowSettings)
+    dims: int | None = None
+    grammar: Grammar | None = None
+    windows: WindowSettings | None = None
     objective: Objective = field(default_factory=Objective)
+    lora: Lora = field(default_factory=Lora)
     optimiser: Optimiser = field(default_factory=Optimiser)
+    dev: Dev = field(default_factory=Dev)
+    report_to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check("recipe", self, natural=["dims"])
-        if self.objective.mined and not self.data.pool:
-            raise RecipeError("objective.mined needs data.pool, the number of entities negatives come from")
-        if self.grammar.positions == "sequential" and self.windows.head:
+        if self.dims is not None:
+            _check("recipe", self, natural=["dims"])
+        if self.objective.entities == "frozen" and not self.data.kb:
+            raise RecipeError('objective.entities = "frozen" needs data.kb, whose vectors are kept')
+        if self.grammar is None:
+            return
+        if self.windows and self.grammar.positions == "sequential" and self.windows.head:
             raise RecipeError('windows.head needs grammar.positions = "aligned"; set windows.head = 0')
         template = self.grammar.entity_template
         try:
@@ -182,71 +275,3 @@ def _check(
             value = getattr(table, name)
             if not (math.isfinite(value) and fits(value)):
                 raise RecipeError(f"{where}: {name} must be {wanted}, got {value}")
-
-
-def read_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Recipe of a TOML file with `key=value` settings put over it (`optimiser.steps=50`).
-
-    A value is read as JSON where possible, else as a string. Raises RecipeError naming the field.
-    """
-    path = Path(path)
-    try:
-        tree = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: not a TOML file in UTF-8 ({error})") from error
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting}: expected key=value")
-        _put(tree, key.strip().split("."), _value(value.strip()))
-    recipe: Recipe = _build(Recipe, tree, str(path))
-    return recipe
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _put(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise RecipeError(f"--set {'.'.join(keys)}: {key} is not a table")
-    tree[keys[-1]] = value
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """`value` as `kind`, checked field by field; `where` names the place for the error."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise RecipeError(f"{where}: expected a table, got {value!r}")
-        hints = get_type_hints(kind)
-        names = {f.name for f in fields(kind)}
-        needed = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
-        unknown, missing = sorted(set(value) - names), sorted(needed - set(value))
-        if unknown:
-            raise RecipeError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(names))}")
-        if missing:
-            raise RecipeError(f"{where}: field {missing[0]!r} is missing")
-        try:
-            return kind(**{key: _build(hints[key], item, f"{where}, {key}") for key, item in value.items()})
-        except ModelError as error:
-            raise RecipeError(f"{where}: {error}") from error
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise RecipeError(f"{where}: {value!r} is not one of {get_args(kind)}")
-        return value
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise RecipeError(f"{where}: expected a list, got {value!r}")
-        return tuple(_build(get_args(kind)[0], item, f"{where}[{n}]") for n, item in enumerate(value))
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise RecipeError(f"{where}: expected {kind.__name__}, got {value!r}")
-    return value

@@ -1,86 +1,175 @@
-"""Runs a recipe: transformers' Trainer with the OneGen objective over windows and entity texts.
+"""Runs a recipe: transformers' Trainer over the schedule of windows, from starting point to saved model.
 
-Knows the other training modules and the backbone; leaves optimiser, checkpoints and resuming to Trainer.
+Knows the other training modules; leaves optimiser, devices, checkpoints and resuming to Trainer, and the
+loss to `step`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import random
 import time
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 from transformers.trainer_utils import set_seed
 
-from onegen_el.backbone import Backbone, load_backbone
+from onegen_el.backbone import Backbone
 from onegen_el.errors import RecipeError
+from onegen_el.knowledge import KnowledgeBase
 from onegen_el.manifest import ModelManifest
-from onegen_el.training.catalog import Catalog, read_catalog
+from onegen_el.training.catalog import Catalog, catalog_of_kb, read_catalog
+from onegen_el.training.curves import draw
+from onegen_el.training.dev import DevSet
 from onegen_el.training.examples import Schedule, collate, read_examples
 from onegen_el.training.negatives import Pool
-from onegen_el.training.objective import bpr, full_loss, info_nce, legal_loss
 from onegen_el.training.recipe import Recipe
+from onegen_el.training.record import Record
 from onegen_el.training.start import starting_point
+from onegen_el.training.step import Step
 
 log = logging.getLogger(__name__)
 
-RECIPE_FILE, RECORD_FILE, CHECKPOINTS = "recipe.json", "training.json", "checkpoints"
+RECIPE_FILE, RECORD_FILE, LOG_FILE, CURVES_FILE = "recipe.json", "training.json", "log.jsonl", "curves.png"
+CHECKPOINTS = "checkpoints"
 STATE_FILE = "trainer_state.json"  # Trainer writes it last, so a checkpoint that has it is whole
-POOL_FILE = "pool.safetensors"
 
 
 def train(recipe: Recipe, out: str | Path) -> ModelManifest:
     """Trains a model into the folder `out`; a run that was killed goes on from its newest whole checkpoint
     and ends with the weights it would have had.
 
-    Raises RecipeError, InputError or ModelError before any step is made.
+    Raises RecipeError, InputError, ModelError or KBError before any step is made.
     """
     out = Path(out)
     started = time.monotonic()
     _check_folder(recipe, out)
+    arguments = _arguments(recipe, out / CHECKPOINTS)
     set_seed(recipe.optimiser.seed)
     backbone = starting_point(recipe)
     if recipe.optimiser.attention:
         backbone.lm.set_attn_implementation(recipe.optimiser.attention)
-    catalog = read_catalog(recipe.data.entities, recipe.data.links, recipe.grammar.entity_template)
-    if recipe.data.pool > len(catalog):
-        raise RecipeError(
-            f"data.pool is {recipe.data.pool}, but {recipe.data.entities} has {len(catalog)} entities"
-        )
-    examples = read_examples(
-        recipe.data, backbone.tokenize, recipe.windows, catalog, backbone.aligned, recipe.optimiser.seed
+    if recipe.optimiser.gradient_checkpointing:
+        backbone.lm.activation_checkpointing_enable()
+    catalog, pool = _entities(recipe, backbone)
+    settings = backbone.manifest.windows
+    read = partial(
+        read_examples,
+        root=recipe.data.root,
+        tokenize=backbone.tokenize,
+        windows=settings,
+        catalog=catalog,
+        aligned=backbone.aligned,
+        seed=recipe.optimiser.seed,
     )
+    examples = read(recipe.data.corpora)
     if not examples:
         raise RecipeError(
             "no window can be trained on; look at the counts above: are the links in the table?"
         )
+    make = partial(
+        collate,
+        marks=backbone.marks,
+        aligned=backbone.aligned,
+        prefix=backbone.grammar.attention == "prefix",
+    )
+    optimiser = recipe.optimiser
+    together = arguments.world_size * optimiser.accumulate
     schedule = Schedule(
         examples,
-        lambda chosen: collate(
-            chosen, backbone.marks, backbone.aligned, recipe.grammar.attention == "prefix"
-        ),
-        recipe.optimiser.steps,
-        recipe.optimiser.step_tokens,
-        recipe.optimiser.seed,
+        lambda chosen, rng: make(chosen, positives=recipe.objective.positives, rng=rng),
+        optimiser.step_tokens,
+        optimiser.seed,
+        batches=0 if optimiser.epochs else optimiser.steps * together,
+        epochs=optimiser.epochs,
+        multiple=together,
     )
-    log.info("%d windows, %d steps, %d passes", len(examples), len(schedule), schedule.passes)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECIPE_FILE).write_text(_as_json(recipe), "utf-8")
-    trainer = LinkerTrainer(recipe, backbone, catalog, schedule, out / CHECKPOINTS)
-    trainer.train(resume_from_checkpoint=_newest_checkpoint(out / CHECKPOINTS))
-    manifest = backbone.eval().save(out)
-    record = {"steps": len(schedule), "windows": len(examples), "minutes": (time.monotonic() - started) / 60}
-    (out / RECORD_FILE).write_text(
-        json.dumps({**record, "history": trainer.state.log_history}, indent=1) + "\n", "utf-8"
+    arguments.max_steps = len(schedule) // together
+    arguments.warmup_steps = int(optimiser.warmup_ratio * arguments.max_steps)
+    dev = None
+    if recipe.dev.corpora:
+        windows = read(recipe.dev.corpora)[: recipe.dev.windows]
+        dev = DevSet(windows, make, optimiser.step_tokens, pool.size, recipe.dev.candidates)
+    log.info("%d windows, %d steps, %d passes", len(examples), arguments.max_steps, schedule.passes)
+    if arguments.process_index == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / RECIPE_FILE).write_text(_as_json(recipe), "utf-8")
+    record = Record(out / LOG_FILE)
+    step = Step(backbone, recipe.objective, catalog, pool, optimiser.seed)
+    trainer = LinkerTrainer(step, arguments, schedule, dev, record)
+    with closing(record):  # whatever ends the training, the terminal gets its cursor back
+        trainer.train(resume_from_checkpoint=_newest_checkpoint(out / CHECKPOINTS))
+    trainer.save_model(str(out))
+    if trainer.is_world_process_zero():
+        _write_record(out, trainer, len(examples), time.monotonic() - started)
+    trainer.accelerator.wait_for_everyone()  # before anybody reads what the first process writes
+    return ModelManifest.read(out)
+
+
+def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    optimiser = recipe.optimiser
+    accelerated = torch.accelerator.is_available()
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,  # an item of the schedule is a whole batch
+        gradient_accumulation_steps=optimiser.accumulate,
+        optim=optimiser.optimiser,
+        learning_rate=optimiser.learning_rate,
+        lr_scheduler_type=optimiser.schedule,
+        weight_decay=optimiser.weight_decay,
+        max_grad_norm=optimiser.max_grad_norm,
+        logging_steps=optimiser.log_steps,
+        logging_nan_inf_filter=False,  # it would look at the loss, on the host, in every step
+        eval_strategy="steps" if recipe.dev.corpora else "no",
+        eval_steps=recipe.dev.every,
+        save_steps=optimiser.save_steps,
+        save_total_limit=2,
+        seed=optimiser.seed,
+        remove_unused_columns=False,
+        label_names=[],
+        bf16=optimiser.bf16,
+        use_cpu=not accelerated,
+        dataloader_pin_memory=accelerated,
+        # What a batch does not use (a head without decisions, queries without links) differs by device.
+        ddp_find_unused_parameters=True,
+        disable_tqdm=True,
+        report_to=list(recipe.report_to),
     )
-    return manifest
+
+
+def _entities(recipe: Recipe, backbone: Backbone) -> tuple[Catalog, Pool]:
+    """The entities of the recipe's table or knowledge base, and the pool negatives are mined from."""
+    data = recipe.data
+    vectors = None
+    if data.kb:
+        kb = KnowledgeBase.open(None if data.kb == "bundled" else data.kb)
+        catalog = catalog_of_kb(kb, kb.manifest.template)
+        if recipe.objective.entities == "frozen":
+            kb.check_model(backbone.manifest.serves, backbone.name)
+            vectors = torch.nn.functional.normalize(torch.from_numpy(kb.vectors.astype("float32")), dim=1)
+    else:
+        catalog = read_catalog(data.entities, data.links, backbone.grammar.entity_template)
+    if data.pool > len(catalog):
+        raise RecipeError(
+            f"data.pool is {data.pool}, but {data.kb or data.entities} has {len(catalog)} entities"
+        )
+    pool = Pool(catalog.texts, catalog.titles, data.pool or len(catalog))
+    pool.vectors = vectors
+    return catalog, pool
+
+
+def _write_record(out: Path, trainer: LinkerTrainer, windows: int, seconds: float) -> None:
+    history = trainer.state.log_history
+    record = {"steps": trainer.state.global_step, "windows": windows, "minutes": seconds / 60}
+    (out / RECORD_FILE).write_text(json.dumps({**record, "history": history}, indent=1) + "\n", "utf-8")
+    if not draw(out / LOG_FILE, out / CURVES_FILE):
+        log.info("no %s: pip install 'onegen-el[train]' brings what draws it", CURVES_FILE)
 
 
 def _as_json(recipe: Recipe) -> str:
@@ -91,8 +180,9 @@ def _check_folder(recipe: Recipe, out: Path) -> None:
     """Raises RecipeError if `out` has checkpoints that another recipe made."""
     made_by = out / RECIPE_FILE
     if _newest_checkpoint(out / CHECKPOINTS) and made_by.is_file():
+        # What is watched and where it is told may change in the middle of a run.
         old, new = json.loads(made_by.read_text("utf-8")), json.loads(_as_json(recipe))
-        changed = [name for name in new if old.get(name) != new[name]]
+        changed = [name for name in new if name not in ("dev", "report_to") and old.get(name) != new[name]]
         if changed:
             raise RecipeError(
                 f"{out}: has checkpoints of a recipe with another {', '.join(changed)}; "
@@ -107,179 +197,76 @@ def _newest_checkpoint(folder: Path) -> str | None:
 
 
 class LinkerTrainer(Trainer):
-    """Trainer whose step reads marks and queries off one forward pass and entities off a second."""
+    """Trainer whose batches come as planned, whose model is a `Step`, and whose checkpoints are models."""
 
     def __init__(
-        self, recipe: Recipe, backbone: Backbone, catalog: Catalog, schedule: Schedule, folder: Path
+        self,
+        step: Step,
+        arguments: TrainingArguments,
+        schedule: Schedule,
+        dev: DevSet | None,
+        record: Record,
     ) -> None:
-        optimiser = recipe.optimiser
-        arguments = TrainingArguments(
-            output_dir=str(folder),
-            max_steps=optimiser.steps,
-            per_device_train_batch_size=1,
-            learning_rate=optimiser.learning_rate,
-            weight_decay=optimiser.weight_decay,
-            warmup_steps=int(optimiser.warmup_ratio * optimiser.steps),
-            lr_scheduler_type="linear",
-            logging_steps=optimiser.log_steps,
-            save_steps=optimiser.save_steps,
-            save_total_limit=2,
-            seed=optimiser.seed,
-            remove_unused_columns=False,
-            bf16=optimiser.bf16,
-            use_cpu=not torch.accelerator.is_available(),
-            dataloader_pin_memory=torch.accelerator.is_available(),
-            report_to=[],
-        )
         super().__init__(
-            model=backbone, args=arguments, train_dataset=schedule, data_collator=lambda items: items[0]
+            model=step,
+            args=arguments,
+            train_dataset=schedule,
+            eval_dataset=schedule if dev else None,  # Trainer asks for one; `evaluate` takes `dev`
+            data_collator=lambda items: items[0],
+            callbacks=[record],
         )
-        self.recipe, self.backbone, self.catalog, self.schedule = recipe, backbone, catalog, schedule
-        self.pool = Pool(catalog.texts)
-        self.refreshed = -1
+        self.remove_callback(PrinterCallback)  # Trainer's own, for when it shows no bar; `record` says it
+        self.step, self.schedule, self.dev, self.record = step, schedule, dev, record
         self.parts: dict[str, list[Tensor]] = {}
+        step.pool.to(self.args.device)
 
     def _get_train_sampler(self, *_: Any) -> torch.utils.data.Sampler[int]:
         # The schedule is shuffled already; its order is the plan.
         return torch.utils.data.SequentialSampler(self.schedule)
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
-        """lambda_g * Lg + lambda_r * Lr of one batch (see `examples.Batch` for its fields)."""
-        with self._autocast():
-            return self._loss(inputs)
-
-    def _autocast(self) -> torch.autocast:
-        # Trainer would cast only what goes through the model's `forward`, which is not used here.
-        return torch.autocast(self.backbone.device.type, torch.bfloat16, enabled=self.recipe.optimiser.bf16)
-
-    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
-        backbone, objective = self.backbone, self.recipe.objective
-        states = backbone.hidden(batch["ids"], batch["positions"], batch["types"], batch["mask"]).flatten(
-            0, 1
-        )
-        loss = 0.0 * states.sum()  # not a constant, so that a batch with nothing to learn has a gradient
-        if objective.generation == "full" and len(batch["next_at"]):
-            generation = full_loss(backbone.vocabulary_logits(states[batch["next_at"]]), batch["next_ids"])
-            loss = loss + objective.generation_weight * self._note("generation", generation)
-        elif len(batch["decide_at"]):
-            logits = backbone.logits_of(states[batch["decide_at"]], batch["choices"]).float()
-            generation = legal_loss(logits, batch["wrote_tag"])
-            self._note(
-                "mark_errors", ((logits[:, 1] > logits[:, 0]).float() != batch["wrote_tag"]).float().mean()
-            )
-            loss = loss + objective.generation_weight * self._note("generation", generation)
-        if len(batch["query_at"]):
-            retrieval = self._retrieval(backbone.vectors(states[batch["query_at"]]), batch["targets"])
-            loss = loss + objective.retrieval_weight * self._note("retrieval", retrieval)
-        return loss
-
-    def _retrieval(self, queries: Tensor, targets: Tensor) -> Tensor:
-        """Contrastive loss of queries `[q, dims]` against fresh entity vectors and the stale pool."""
-        objective, step = self.recipe.objective, self.state.global_step
-        rng = random.Random(self.recipe.optimiser.seed * 1_000_003 + step)
-        wanted, mined, valid = targets.unique(), None, None
-        if objective.mined and step >= objective.warmup:
-            self._refresh(step)
-            mined, valid = self.pool.mine(queries, targets, objective.mined)
-            wanted = torch.cat([wanted, _pick(mined, valid, objective.hard, rng)]).unique()
-        elif objective.hard:
-            # Before the pool is worth searching, any of its entities are the negatives.
-            pool = self.recipe.data.pool
-            others = rng.sample(range(pool), min(pool, objective.hard * len(targets)))
-            wanted = torch.cat([wanted, torch.tensor(others, device=wanted.device)]).unique()
-        rows = self.backbone.entity_ids([self._text(index, rng) for index in wanted.tolist()])
-        fresh = self.backbone.vectors(_states_by_length(self.backbone, rows))
-        # Cosines divided by a small temperature need all of float32.
-        with torch.autocast(queries.device.type, enabled=False):
-            return self._contrast(queries, targets, fresh, wanted, mined, valid)
-
-    def _contrast(
-        self,
-        queries: Tensor,
-        targets: Tensor,
-        fresh: Tensor,
-        wanted: Tensor,
-        mined: Tensor | None,
-        valid: Tensor | None,
-    ) -> Tensor:
-        """Loss of queries against `fresh` `[w, dims]`, the vectors of the entities `wanted` `[w]`, and
-        against the pool's stale vectors of the `mined` entities `[q, n]` that are `valid`."""
-        objective = self.recipe.objective
-        scores = queries @ fresh.T
-        positive = scores[torch.arange(len(targets)), torch.searchsorted(wanted, targets)]
-        other = self.pool.differs(wanted.expand(len(targets), -1), targets)
-        negatives = scores.masked_fill(~other, float("-inf"))
-        self._note("recall_in_batch", (positive > negatives.amax(1)).float().mean())
-        if mined is not None and valid is not None and self.pool.vectors is not None:
-            # A mined entity that was embedded afresh as well must not count twice.
-            stale = torch.einsum("qd,qnd->qn", queries, self.pool.vectors[mined])
-            stale = stale.masked_fill(~valid | torch.isin(mined, wanted), float("-inf"))
-            negatives = torch.cat([negatives, stale], dim=1)
-            self._note("recall_in_pool", (positive > negatives.amax(1)).float().mean())
-        if objective.retrieval == "bpr":
-            return bpr(positive, negatives)
-        return info_nce(positive, negatives, objective.temperature)
-
-    def _text(self, index: int, rng: random.Random) -> str:
-        dropped = rng.random() < self.recipe.objective.description_dropout
-        return self.catalog.titles[index] if dropped else self.catalog.texts[index]
-
-    def _refresh(self, step: int) -> None:
-        """Embeds the pool with the present weights, at the first use and then every `refresh` steps."""
-        turn = (step - self.recipe.objective.warmup) // self.recipe.objective.refresh
-        if turn == self.refreshed and self.pool.vectors is not None:
-            return
-        started = time.monotonic()
-        self.backbone.eval()
-        with self._autocast():
-            vectors = self.backbone.embed_entities(self.catalog.texts[: self.recipe.data.pool])
-        self.backbone.train()
-        self.pool.vectors = torch.from_numpy(vectors).to(self.backbone.device)
-        self.refreshed = turn
-        log.info("step %d: pool embedded in %.0f s", step, time.monotonic() - started)
-
-    def _note(self, name: str, value: Tensor) -> Tensor:
-        self.parts.setdefault(name, []).append(value.detach())
-        return value
+        """The loss of one batch (see `examples.Batch` for its fields)."""
+        self.record.count(inputs["ids"].numel())
+        loss, parts = model(inputs, self.state.global_step)
+        for name, part in parts.items():
+            self.parts.setdefault(name, []).append(part)
+        result: Tensor = loss
+        return result
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Adds the parts of the loss, averaged since the last log; the only place values leave the device."""
-        logs = {**logs, **{name: torch.stack(values).mean().item() for name, values in self.parts.items()}}
-        self.parts.clear()
+        if "loss" in logs:
+            means = {name: torch.stack(values).mean().item() for name, values in self.parts.items()}
+            logs = {**logs, **means}
+            self.parts.clear()
         super().log(logs, *args, **kwargs)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measures on the development set and logs it (`dev_...`)."""
+        assert self.dev is not None
+        with self.accelerator.autocast():
+            scores = self.dev.measure(self.step)
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         folder = Path(output_dir or str(self.args.output_dir))
-        self.backbone.save(folder, dtype=torch.float32)
-        if self.pool.vectors is not None:
-            # Embedded anew when a run goes on they would be younger than they were.
-            save_file(
-                {"vectors": self.pool.vectors, "refreshed": torch.tensor(self.refreshed)}, folder / POOL_FILE
-            )
+        if not self.is_world_process_zero():
+            return
+        prefix = "backbone."
+        state = {name.removeprefix(prefix): tensor for name, tensor in (state_dict or {}).items()}
+        checkpoint = folder.parent.name == CHECKPOINTS
+        backbone = self.step.backbone
+        backbone.save(folder, torch.float32 if checkpoint else torch.float16, state=state or None)
+        if checkpoint:
+            self.step.pool.save(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        self.backbone.load_state_dict(load_backbone(folder, device="cpu").state_dict())
-        if (folder / POOL_FILE).is_file():
-            pool = load_file(folder / POOL_FILE, device=str(self.args.device))
-            self.pool.vectors, self.refreshed = pool["vectors"], int(pool["refreshed"])
-
-
-def _pick(mined: Tensor, valid: Tensor, count: int, rng: random.Random) -> Tensor:
-    """`count` valid mined entities of each query, harder ones likelier -> indices `[at most q * count]`."""
-    chosen = []
-    for indices, keep in zip(mined.tolist(), valid.tolist(), strict=True):
-        able = [index for index, ok in zip(indices, keep, strict=True) if ok]
-        chosen += [able[min(int(rng.expovariate(0.25)), len(able) - 1)] for _ in range(count) if able]
-    return torch.tensor(chosen, dtype=torch.long, device=mined.device)
-
-
-def _states_by_length(backbone: Backbone, rows: list[list[int]], parts: int = 4) -> Tensor:
-    """Entity states in the order of `rows`, computed in a few batches of like length to save padding."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    size = -(-len(order) // parts)
-    groups = [order[start : start + size] for start in range(0, len(order), size)]
-    states = torch.cat([backbone.entity_states([rows[index] for index in group]) for group in groups])
-    place = torch.empty(len(order), dtype=torch.long)
-    place[torch.tensor(order)] = torch.arange(len(order))
-    return states[place.to(states.device)]
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            self.step.backbone.load_weights(folder)
+        if self.step.objective.entities == "trained":
+            self.step.pool.load(folder)

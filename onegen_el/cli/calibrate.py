@@ -1,0 +1,33 @@
+"""`onegen-el calibrate`: set the thresholds of a model on development corpora.
+
+Knows options and what is shown; the choice is `onegen_el.evaluation.calibrate`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onegen_el.cli.eval import Half, read_gold
+
+
+def calibrate(
+    model: Annotated[Path, typer.Option(help="Folder of the model; its manifest is changed.")],
+    gold: Annotated[list[Path], typer.Option(help="Development corpora, in any format that is read.")],
+    kb: Annotated[
+        str | None, typer.Option(help="Folder or hub id of the knowledge base; default is the bundled one.")
+    ] = None,
+    half: Annotated[Half, typer.Option(help="Documents used: even, odd or all.")] = Half.ALL,
+) -> None:
+    """Choose mark bias, score threshold and prior weight of a model on development corpora."""
+    from onegen_el.evaluation.calibrate import calibrate as choose
+    from onegen_el.linker import load
+    from onegen_el.manifest import ModelManifest, write_manifest
+
+    corpora = {str(path): read_gold(path, half) for path in gold}
+    choice = choose(load(model, kb), corpora)
+    write_manifest(model, replace(ModelManifest.read(model), calibration=choice.calibration))
+    typer.echo(f"{choice.calibration}, mean InKB F1 {choice.f1:.3f} on {len(corpora)} corpora", err=True)
