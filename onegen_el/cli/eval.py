@@ -29,9 +29,9 @@ class Half(StrEnum):
 
 def read_gold(path: Path, half: Half = Half.ALL) -> list[GoldDocument]:
     """Documents of a gold file; raises InputError where there are none."""
-    from onegen_el.gold import read_elevant
+    from onegen_el.gold import read_gold as read
 
-    documents = list(read_elevant(path))
+    documents = list(read(path))
     chosen = {Half.ALL: documents, Half.EVEN: documents[::2], Half.ODD: documents[1::2]}[half]
     if not chosen:
         raise InputError(f"{path}: has no documents")
@@ -39,7 +39,7 @@ def read_gold(path: Path, half: Half = Half.ALL) -> list[GoldDocument]:
 
 
 def evaluate(
-    gold: Annotated[list[Path], typer.Option(help="Gold documents, ELEVANT JSONL, plain or .gz.")],
+    gold: Annotated[list[Path], typer.Option(help="Gold documents, in any format that is read, plain or .gz.")],
     model: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
     kb: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")] = "auto",

@@ -3,7 +3,8 @@
 Knows these statements, wherever in the file they stand:
 
 * a context is what has `nif:isString`; a string is what has `nif:referenceContext`, with `nif:beginIndex`
-  and `nif:endIndex` in code points and perhaps `nif:anchorOf`, which must then be what the text has there;
+  and `nif:endIndex` in code points. `nif:anchorOf` is not needed; where it is not what stands there the
+  offsets count, as for GERBIL (OKE-2015 has such strings), and how many there are is logged;
 * `itsrdf:taIdentRef` names the entity; `owl:sameAs` says that a name of the corpus's own (OKE challenges)
   is an item of Wikidata or a page;
 * `nif:annotationUnit` (2.1) says that names of another node are those of the string;
@@ -17,6 +18,7 @@ file, so all of its contexts and strings are held until its end.
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Iterator
@@ -29,6 +31,8 @@ from onegen_el.errors import InputError
 from onegen_el.gold.document import GoldDocument, GoldMention, checked_span, gold_document
 from onegen_el.gold.lines import open_bytes
 from onegen_el.gold.names import QID, from_address
+
+log = logging.getLogger(__name__)
 
 NIF = "http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif-core#"
 IDENTITY = "http://www.w3.org/2005/11/its/rdf#taIdentRef"
@@ -91,6 +95,7 @@ def read_nif(path: str | Path) -> Iterator[GoldDocument]:
     for unit, string in units.items():
         if unit in nodes:
             nodes.setdefault(string, _Node()).names += nodes.pop(unit).names
+    differ = 0
     mentions: dict[str, list[GoldMention]] = {iri: [] for iri, node in nodes.items() if node.text is not None}
     for iri, node in nodes.items():
         if node.declared and node.text is None:
@@ -102,14 +107,18 @@ def read_nif(path: str | Path) -> Iterator[GoldDocument]:
                 f"{path}: <{iri}> refers to {f'<{node.context}>' if node.context else 'no context'}; "
                 "expected nif:referenceContext to name a context with nif:isString"
             )
+        text = nodes[node.context].text or ""
         try:
-            mention = _mention(node, nodes[node.context].text or "", same)
+            mention = _mention(node, text, same)
         except ValueError as error:
             raise InputError(
                 f"{path}: <{iri}>: {error}; expected nif:beginIndex and nif:endIndex in code points of the "
-                "context and the nif:anchorOf that stands there; correct them in the file"
+                "context; correct them in the file"
             ) from error
         mentions[node.context].append(mention)
+        differ += node.anchor not in (None, text[mention.start : mention.end])
+    if differ:
+        log.warning("%s: %d strings with another nif:anchorOf than stands at their offsets", path, differ)
     for iri, found in mentions.items():
         yield gold_document(_identity(iri), nodes[iri].text or "", found)
 
@@ -135,8 +144,6 @@ def _statements(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _mention(node: _Node, text: str, same: dict[str, list[str]]) -> GoldMention:
     start, end = checked_span(_index(node.begin), _index(node.end), text)
-    if node.anchor not in (None, text[start:end]):
-        raise ValueError(f"nif:anchorOf is {node.anchor!r}, but the text has {text[start:end]!r}")
     names = [*node.names, *(other for name in node.names for other in same.get(name, ()))]
     return GoldMention(start, end, _entity(names))
 
