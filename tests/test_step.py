@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -333,3 +337,14 @@ def test_a_batch_with_nothing_to_learn_has_a_gradient_of_nothing() -> None:
     kept = {name: batch[name] for name in ("ids", "positions", "types", "mask")}
     gradients = weight_gradients(a_step(backbone), {**empty, **kept})
     assert all(not gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize("generation", ["full", "legal"])
+def test_weights_sharded_among_processes_have_the_same_gradients(generation: str) -> None:
+    script = Path(__file__).with_name("sharded_step.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(script), generation], capture_output=True, text=True, env=environment, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

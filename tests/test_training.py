@@ -180,12 +180,14 @@ def broken(world: Path) -> Iterator[tuple[Callable[[Recipe], Recipe], str]]:
     yield lambda r: replace(r, base=str(world / "nowhere")), "base .*nowhere"
     yield lambda r: replace(r, base=str(world)), "base "  # a folder without a model
     yield lambda r: replace(r, data=replace(r.data, pool=31)), "data.pool is 31, .* has 30"
+    yield lambda r: replace(r, report_to=("carrier-pigeon",)), "report_to: 'carrier-pigeon' is not installed"
+    yield lambda r: replace(r, optimiser=replace(r.optimiser, optimiser="luck")), "'luck' is none that trans"
     yield lambda r: replace(r, windows=replace(r.windows, own=250)), "windows need 272 positions.* 256"
     nothing = Corpus("gold.jsonl.gz", min_links=99)
     yield lambda r: replace(r, data=replace(r.data, corpora=(nothing,))), "no window can be trained on"
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(7))
 def test_what_cannot_be_trained_is_said_before_the_first_step(
     world: Path, tmp_path: Path, number: int
 ) -> None:
@@ -396,8 +398,9 @@ def test_train_command(world: Path, tmp_path: Path) -> None:
     try:
         (tmp_path / "recipe.toml").write_text(TOML.format(world=world.as_posix()))
         arguments = ["train", tmp_path / "recipe.toml", "--set", "optimiser.steps=3", "-o", tmp_path / "out"]
-        code, output = onegen(*arguments)
+        code, output = onegen(*arguments, "--set", 'report_to=["tensorboard"]')
         assert code == 0, output
+        assert list(tmp_path.glob("out/checkpoints/runs/*/events.out.tfevents.*"))
         manifest = ModelManifest.read(tmp_path / "out")
         assert f"{tmp_path / 'out'}: from-toml ({manifest.fingerprint[:12]})" in output
         assert (load_backbone(tmp_path / "out").dims, manifest.projected) == (16, True)
@@ -442,7 +445,10 @@ def test_eval_and_calibrate_commands(trained: Path, trained_kb: Path, world: Pat
 
 def test_eval_command_names_the_file_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
-    for name, message in (("missing.jsonl", "no such corpus file"), ("empty.jsonl", "has no documents")):
+    for name, message in (
+        ("missing.jsonl", "no such corpus file"),
+        ("empty.jsonl", "it begins with nothing"),
+    ):
         code, output = onegen("eval", "--gold", tmp_path / name)
         assert code == 2
         assert message in " ".join(output.split())

@@ -39,7 +39,7 @@ def read_gold(path: Path, half: Half = Half.ALL) -> list[GoldDocument]:
 
 
 def evaluate(
-    gold: Annotated[list[Path], typer.Option(help="Gold documents, in any format that is read, plain or .gz.")],
+    gold: Annotated[list[Path], typer.Option(help="Gold documents, in any format we read, plain or .gz.")],
     model: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
     kb: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")] = "auto",

@@ -12,13 +12,16 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_utils import set_seed
+from transformers.training_args import OptimizerNames
 
 from onegen_el.backbone import Backbone
 from onegen_el.errors import RecipeError
@@ -113,6 +116,16 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    """Raises RecipeError for an optimiser or a tracker that transformers does not know or have here."""
+    trackers = get_available_reporting_integrations()
+    for name in recipe.report_to:
+        if name not in trackers:
+            raise RecipeError(f"report_to: {name!r} is not installed; available are {', '.join(trackers)}")
+    if recipe.optimiser.optimiser not in list(OptimizerNames):
+        raise RecipeError(
+            f"optimiser.optimiser: {recipe.optimiser.optimiser!r} is none that transformers knows; "
+            f"known are {', '.join(OptimizerNames)}"
+        )
     optimiser = recipe.optimiser
     accelerated = torch.accelerator.is_available()
     return TrainingArguments(
@@ -168,7 +181,7 @@ def _write_record(out: Path, trainer: LinkerTrainer, windows: int, seconds: floa
     history = trainer.state.log_history
     record = {"steps": trainer.state.global_step, "windows": windows, "minutes": seconds / 60}
     (out / RECORD_FILE).write_text(json.dumps({**record, "history": history}, indent=1) + "\n", "utf-8")
-    if not draw(out / LOG_FILE, out / CURVES_FILE):
+    if not draw(out / LOG_FILE, out / CURVES_FILE) and find_spec("matplotlib") is None:
         log.info("no %s: pip install 'onegen-el[train]' brings what draws it", CURVES_FILE)
 
 

@@ -1,0 +1,40 @@
+"""Run by `test_step.py` in two processes: weights sharded among them get the gradients of whole ones."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from test_step import a_step, the_batch
+from tiny import tiny_backbone
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+
+
+def main(generation: str) -> None:
+    distributed.init_process_group("gloo")
+    backbone = tiny_backbone("llama")
+    batch = the_batch(backbone)
+    step = a_step(backbone, generation=generation, hard=2, mined=2, warmup=0, refresh=1)
+    step(batch, 0)[0].backward()
+    whole = {name: p.grad.clone() for name, p in step.named_parameters() if p.grad is not None}
+    step.zero_grad()
+    step.pool.vectors = None  # embedded again, each process its share
+
+    mesh = init_device_mesh("cpu", (2,))
+    for layer in backbone.lm.model.layers:
+        fully_shard(layer, mesh=mesh)
+    fully_shard(step, mesh=mesh)
+    step(batch, 0)[0].backward()
+    sharded = {name: p.grad for name, p in step.named_parameters() if p.grad is not None}
+    assert sharded.keys() == whole.keys()
+    for name, gradient in sharded.items():
+        assert isinstance(gradient, DTensor), name
+        assert torch.allclose(gradient.full_tensor(), whole[name], atol=1e-4), name
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
