@@ -69,7 +69,7 @@ model: $(READY) kb/build/entities.parquet ## train the bundled model (DATA, BASE
 	@MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592 \
 	  $(BIN)/onegen-el train $(RECIPE) --set data.root=$(DATA) $(if $(BASE),--set base=$(BASE)) --out runs/mini
 	@mkdir -p $(BUNDLED)/model
-	@find runs/mini -maxdepth 1 -type f ! -name recipe.json -exec cp {} $(BUNDLED)/model ';'
+	@find runs/mini -maxdepth 1 -type f ! -name recipe.json ! -name log.jsonl ! -name curves.png -exec cp {} $(BUNDLED)/model ';'
 
 kb-bundled: $(READY) kb/build/entities.parquet ## build the bundled knowledge base with the bundled model (DATA)
 	@$(BIN)/onegen-el kb build kb/build/entities.parquet --limit $(ENTITIES) --model $(BUNDLED)/model --out $(BUNDLED)/kb
