@@ -69,7 +69,9 @@ class DevSet:
                 right, decisions = right + (wrote == tag).sum(), decisions + len(tag)
                 found, gold, both = found + wrote.sum(), gold + tag.sum(), both + (wrote & tag).sum()
             if len(batch["query_at"]):
-                scores = backbone.vectors(states[batch["query_at"]]).float() @ tables.T
+                vectors = backbone.vectors(states[batch["query_at"]])
+                with torch.autocast(device.type, enabled=False):  # bfloat16 would make ties
+                    scores = vectors.float() @ tables.T
                 own = scores.gather(1, torch.searchsorted(entities, batch["targets"])[:, None])
                 better = (
                     (scores > own) & step.pool.differs(entities.expand_as(scores), batch["targets"])
