@@ -12,6 +12,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from onegen_el.training.dev import DevSet
+from onegen_el.training.examples import collate
+
 
 def main(generation: str) -> None:
     distributed.init_process_group("gloo")
@@ -21,6 +24,9 @@ def main(generation: str) -> None:
     step(batch, 0)[0].backward()
     whole = {name: p.grad.clone() for name, p in step.named_parameters() if p.grad is not None}
     step.zero_grad()
+    dev = DevSet([], collate, 0, 8, 8)  # type: ignore[arg-type]
+    dev.batches, dev.entities = [batch], list(range(8))
+    measured = dev.measure(step)
     step.pool.vectors = None  # embedded again, each process its share
 
     mesh = init_device_mesh("cpu", (2,))
@@ -33,6 +39,8 @@ def main(generation: str) -> None:
     for name, gradient in sharded.items():
         assert isinstance(gradient, DTensor), name
         assert torch.allclose(gradient.full_tensor(), whole[name], atol=1e-4), name
+    assert dev.measure(step) == measured
+    assert {"dev_mark_f1", "dev_recall_1"} <= measured.keys()
     distributed.destroy_process_group()
 
 

@@ -6,10 +6,12 @@ Knows examples, the backbone and entity vectors; does not know when it is asked 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from onegen_el.training.examples import Batch, Example
 from onegen_el.training.step import Step
@@ -55,42 +57,41 @@ class DevSet:
         backbone, device = step.backbone, step.backbone.device
         was_training = backbone.training
         backbone.eval()
-        tables = self._vectors(step)
-        right, found, gold, both, decisions = (torch.zeros((), device=device) for _ in range(5))
-        first, tenth, queries = (torch.zeros((), device=device) for _ in range(3))
-        entities = torch.tensor(self.entities, device=device)
-        for batch in self.batches:
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            states = backbone.hidden(batch["ids"], batch["positions"], batch["types"], batch["mask"])
-            states = states.flatten(0, 1)
-            if len(batch["decide_at"]):
-                logits = backbone.logits_of(states[batch["decide_at"]], batch["choices"])
-                wrote, tag = logits[:, 1] > logits[:, 0], batch["wrote_tag"] > 0
-                right, decisions = right + (wrote == tag).sum(), decisions + len(tag)
-                found, gold, both = found + wrote.sum(), gold + tag.sum(), both + (wrote & tag).sum()
-            if len(batch["query_at"]):
-                vectors = backbone.vectors(states[batch["query_at"]])
-                with torch.autocast(device.type, enabled=False):  # bfloat16 would make ties
-                    scores = vectors.float() @ tables.T
-                own = scores.gather(1, torch.searchsorted(entities, batch["targets"])[:, None])
-                better = (
-                    (scores > own) & step.pool.differs(entities.expand_as(scores), batch["targets"])
-                ).sum(1)
-                first, tenth = first + (better < 1).sum(), tenth + (better < 10).sum()
-                queries = queries + len(better)
+        marks, ranks = torch.zeros(5, device=device), []
+        with _gathered(step):
+            vectors = self._vectors(step)
+            for held in self.batches:
+                batch = {name: tensor.to(device) for name, tensor in held.items()}
+                states = backbone.hidden(batch["ids"], batch["positions"], batch["types"], batch["mask"])
+                states = states.flatten(0, 1)
+                if len(batch["decide_at"]):
+                    marks += _mark_counts(step, states, batch)
+                if len(batch["query_at"]):
+                    ranks.append(self._ranks(step, states, batch, vectors))
         backbone.train(was_training)
-        scores_of: dict[str, Tensor] = {}
+        scores: dict[str, float] = {}
+        right, decisions, found, gold, both = marks.tolist()
         if decisions:
-            precision, recall = both / found.clamp(min=1), both / gold.clamp(min=1)
-            scores_of |= {
+            scores |= {
                 "dev_mark_accuracy": right / decisions,
-                "dev_mark_precision": precision,
-                "dev_mark_recall": recall,
-                "dev_mark_f1": 2 * both / (found + gold).clamp(min=1),
+                "dev_mark_precision": both / max(found, 1),
+                "dev_mark_recall": both / max(gold, 1),
+                "dev_mark_f1": 2 * both / max(found + gold, 1),
             }
-        if queries:
-            scores_of |= {"dev_recall_1": first / queries, "dev_recall_10": tenth / queries}
-        return {name: round(value.item(), 4) for name, value in scores_of.items()}
+        if ranks:
+            better = torch.cat(ranks)
+            for k in (1, 10):
+                scores[f"dev_recall_{k}"] = (better < k).float().mean().item()
+        return {name: round(score, 4) for name, score in scores.items()}
+
+    def _ranks(self, step: Step, states: Tensor, batch: dict[str, Tensor], vectors: Tensor) -> Tensor:
+        """How many candidates each query finds better than its target `[q]`."""
+        queries, targets = step.backbone.vectors(states[batch["query_at"]]), batch["targets"]
+        entities = torch.tensor(self.entities, device=queries.device)
+        with torch.autocast(queries.device.type, enabled=False):  # bfloat16 would make ties
+            scores = queries.float() @ vectors.T
+        own = scores.gather(1, torch.searchsorted(entities, targets)[:, None])
+        return ((scores > own) & step.pool.differs(entities.expand_as(scores), targets)).sum(1)
 
     def _vectors(self, step: Step) -> Tensor:
         """Float `[entities, dims]`: frozen ones as they are, else embedded with the present weights."""
@@ -101,3 +102,23 @@ class DevSet:
             return step.pool.vectors[torch.tensor(self.entities)].float()
         texts = [step.catalog.texts[index] for index in self.entities]
         return torch.from_numpy(step.backbone.embed_entities(texts)).to(step.backbone.device)
+
+
+def _mark_counts(step: Step, states: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    """Right decisions, decisions, marks found, gold marks, marks that are both `[5]`."""
+    logits = step.backbone.logits_of(states[batch["decide_at"]], batch["choices"])
+    wrote, tag = logits[:, 1] > logits[:, 0], batch["wrote_tag"] > 0
+    decided = torch.ones_like(tag)
+    return torch.stack([counted.sum() for counted in (wrote == tag, decided, wrote, tag, wrote & tag)])
+
+
+@contextmanager
+def _gathered(step: Step) -> Iterator[None]:
+    """Where FSDP has sharded the step, the weights of no layer of their own are gathered meanwhile: they
+    are for its `forward`, which is not called here."""
+    if not isinstance(step, FSDPModule):
+        yield
+        return
+    step.unshard()
+    yield
+    step.reshard()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainingArguments
-from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 from transformers.trainer_utils import set_seed
 from transformers.training_args import OptimizerNames
 
