@@ -22,6 +22,7 @@ def test_catalogue_finds_entities_by_every_name(world: Path) -> None:
     assert catalog.titles[0] == "Mercury (planet)"
     assert catalog.find("Q3") == catalog.find("enwiki:Freddie Mercury") == 2
     assert catalog.find("Q31") == catalog.find(None) == -1
+    assert read_catalog(world / "entities.jsonl").find("enwiki:Freddie Mercury") == 2
 
 
 def test_catalogue_names_the_table_that_cannot_be_read(world: Path, tmp_path: Path) -> None:

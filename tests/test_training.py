@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
-from world import a_recipe, link_and_score
+from world import a_recipe, link_and_score, write_jsonl
 
 from onegen_el.backbone import load_backbone
 from onegen_el.cli.main import app
@@ -28,7 +28,7 @@ from onegen_el.knowledge import KnowledgeBase
 from onegen_el.linker import EntityLinker
 from onegen_el.manifest import Calibration, ModelManifest, write_manifest
 from onegen_el.training import run
-from onegen_el.training.catalog import Catalog
+from onegen_el.training.catalog import Catalog, read_catalog
 from onegen_el.training.examples import Reach, collate, document_examples
 from onegen_el.training.recipe import Corpus, Data, Dev, Lora, Recipe
 from onegen_el.training.step import Step
@@ -296,6 +296,69 @@ def test_a_killed_lora_run_ends_with_the_weights_of_an_unbroken_one(world: Path,
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- the recipes for large models, on small ones of the same kind ---
+
+
+def reference_data(world: Path, folder: Path) -> None:
+    """The world as the reference's release has it: train.jsonl and db.jsonl."""
+    rows = []
+    for document in read_gold(world / "gold.jsonl.gz"):
+        content, done = "", 0
+        for m in document.mentions:
+            content += (
+                f"{document.text[done : m.start]}<MENTION>{document.text[m.start : m.end]}</MENTION>[LK]"
+            )
+            done = m.end
+        catalog = read_catalog(world / "entities.jsonl", world / "links.tsv")
+        found = [catalog.find(m.entity) for m in document.mentions]
+        message = {
+            "role": "assistant",
+            "content": content + document.text[done:],
+            "positive": [[f"Q{n + 1}"] for n in found],
+            "negative": [[f"Q{(n + k) % 30 + 1}" for k in (5, 9, 13, 17)] for n in found],
+        }
+        rows.append({"messages": [{"role": "user", "content": document.text}, message]})
+    write_jsonl(folder / "train.jsonl", rows)
+    entities = []
+    for line in (world / "entities.jsonl").read_text().splitlines():
+        entity = json.loads(line)
+        text = f"The description of {entity['title']} is as follows:\n{entity['description']}[SE]"
+        entities.append({"uid": entity["id"], "messages": [{"role": "assistant", "content": text}]})
+    write_jsonl(folder / "db.jsonl", entities)
+
+
+@pytest.mark.parametrize(
+    ("name", "base"), [("qwen-lora", "qwen2"), ("llama3-lora", "llama"), ("llama2-7b-paper", "llama")]
+)
+def test_recipes_for_large_models_run_on_small_ones(
+    name: str, base: str, world: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "base": world / base,
+        "windows": {"own": 24, "before": 4, "after": 4, "head": 0},
+        "optimiser.steps": 4,
+        "optimiser.log_steps": 1,
+        "optimiser.step_tokens": 400,
+        "objective.warmup": 2,
+        "dev.every": 3,
+    }
+    if name == "llama2-7b-paper":
+        reference_data(world, tmp_path)
+        settings |= {"data.root": tmp_path, "data.entities": tmp_path / "db.jsonl", "optimiser.epochs": 1.0}
+        files: list[object] = []
+    else:
+        settings |= {"data.entities": world / "entities.jsonl", "data.links": world / "links.tsv"}
+        files = ["--data", world / "gold.jsonl.gz", "--dev", world / "gold.jsonl.gz"]
+    for key, value in settings.items():
+        files += ["--set", f"{key}={json.dumps(value) if isinstance(value, dict) else value}"]
+    code, output = onegen("train", name, "-o", tmp_path / "out", *files)
+    assert code == 0, output
+    lines = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    assert all(line["generation"] > 0 and line["retrieval"] > 0 for line in lines if "loss" in line)
+    assert ("dev_mark_f1" in {key for line in lines for key in line}) == (name != "llama2-7b-paper")
+    assert (tmp_path / "out/adapter_config.json").exists() == ("lora" in name)
 
 
 # --- several processes, several batches an update, less memory ---

@@ -55,18 +55,17 @@ def read_catalog(
 
 
 def catalog_of_kb(kb: KnowledgeBase, template: str = "{title}: {description}") -> Catalog:
-    """Entities of a knowledge base, index = key; they are also found as `enwiki:` and their page's title."""
-    catalog = _catalog(kb.table, template)
-    for key, entity in enumerate(kb.table):
-        if entity.wikipedia_title:
-            catalog.index.setdefault(TITLE_PREFIX + entity.wikipedia_title, key)
-    return catalog
+    """Entities of a knowledge base, index = key."""
+    return _catalog(kb.table, template)
 
 
 def _catalog(entities: Iterable[Entity], template: str) -> Catalog:
-    texts, titles, index = [], [], {}
+    """Entities are found by their id and, where that is no other's id, by `enwiki:` and their page's title."""
+    texts, titles, index, pages = [], [], {}, {}
     for number, entity in enumerate(entities):
         texts.append(entity_text(entity, template))
         titles.append(entity.title)
         index[entity.id] = number
-    return Catalog(texts, titles, index)
+        if entity.wikipedia_title:
+            pages[TITLE_PREFIX + entity.wikipedia_title] = number
+    return Catalog(texts, titles, pages | index)

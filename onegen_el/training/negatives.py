@@ -42,9 +42,9 @@ class Pool:
     def refresh(self, turn: int, embed: Callable[[slice], np.ndarray]) -> None:
         """Embeds the pool anew. `embed` gives float32 vectors `[n, dims]` of a slice of the pool; where
         several processes train together each embeds its share."""
-        world, rank = (
-            (distributed.get_world_size(), distributed.get_rank()) if distributed.is_initialized() else (1, 0)
-        )
+        world, rank = 1, 0
+        if distributed.is_available() and distributed.is_initialized():
+            world, rank = distributed.get_world_size(), distributed.get_rank()
         share = -(-self.size // world)
         mine = torch.from_numpy(embed(slice(rank * share, min(self.size, (rank + 1) * share))))
         mine = mine.to(self.text.device)
