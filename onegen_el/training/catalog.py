@@ -60,7 +60,7 @@ def catalog_of_kb(kb: KnowledgeBase, template: str = "{title}: {description}") -
 
 
 def _catalog(entities: Iterable[Entity], template: str) -> Catalog:
-    """Entities are found by their id and, where that is no other's id, by `enwiki:` and their page's title."""
+    """Entities are found by their id, and by `enwiki:` and their page's title if that is no other's id."""
     texts, titles, index, pages = [], [], {}, {}
     for number, entity in enumerate(entities):
         texts.append(entity_text(entity, template))
