@@ -107,3 +107,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-12])
     with pytest.raises(InputError, match=r"cut\.jsonl\.gz, after line \d: cannot be read"):
         list(read_elevant(tmp_path / "cut.jsonl.gz"))
+
+
+@pytest.mark.parametrize(
+    ("identity", "entity", "optional"),
+    [
+        ("Unknown", None, False),
+        ("Unknown12", None, False),
+        ("<NO_MAPPING>", None, False),
+        ("UnknownPleasures", "UnknownPleasures", False),
+        ("DATETIME", None, True),
+        ("QUANTITY", None, True),
+        ("Q64", "Q64", False),
+    ],
+)
+def test_ids_that_are_no_items(tmp_path: Path, identity: str, entity: str | None, optional: bool) -> None:
+    row = {"id": 1, "text": "Ann", "labels": [{"span": [0, 3], "entity_id": identity}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    (document,) = read_elevant(tmp_path / "a.jsonl")
+    assert [(m.entity, m.optional) for m in document.mentions] == [(entity, optional)]

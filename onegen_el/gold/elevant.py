@@ -1,10 +1,13 @@
 """ELEVANT / OneGen evaluation JSONL: the format of the public entity-linking benchmarks.
 
-Knows its rows: {"id", "text", "labels": [{"span": [start, end], "entity_id"}]}.
+Knows its rows: {"id", "text", "labels": [{"span": [start, end], "entity_id"}]}. Beside items there stand
+`Unknown`, `Unknown1`, ... and `<NO_MAPPING>` for entities without one (NIL), and `DATETIME` and `QUANTITY`
+for what need not be found.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from typing import Any
 from onegen_el.gold.document import NIL_IDS, GoldDocument, GoldMention, checked_span, gold_document
 from onegen_el.gold.lines import json_rows
 
+UNKNOWN = re.compile(r"Unknown[0-9]*|<NO_MAPPING>")
+LITERALS = frozenset({"DATETIME", "QUANTITY"})
 EXPECTED = '{"id", "text", "labels": [{"span": [start, end], "entity_id"}]}'
 
 
@@ -36,14 +41,15 @@ def _document(row: dict[str, Any], _number: int) -> GoldDocument:
         entity = label["entity_id"]
         if not isinstance(entity, str | None):
             raise TypeError(f"entity_id is {entity!r}")
+        literal = entity in LITERALS
         mentions.append(
             GoldMention(
                 start=start,
                 end=end,
-                entity=None if entity in NIL_IDS else entity,
+                entity=None if literal or entity in NIL_IDS or UNKNOWN.fullmatch(entity or "") else entity,
                 name=label.get("name", ""),
                 kind=label.get("kind", ""),
-                optional=bool(label.get("optional", False)),
+                optional=literal or bool(label.get("optional", False)),
             )
         )
     scope = row.get("evaluation_span")
