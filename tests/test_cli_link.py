@@ -345,10 +345,12 @@ def test_broken_pipe_is_quiet() -> None:
 
 
 def test_control_c_of_a_real_process() -> None:
+    # A shell's background jobs, and their children, begin with SIGINT ignored.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     arguments = [
         sys.executable,
         "-c",
-        PROGRAM,
+        listening + PROGRAM,
         "link",
         "one.txt",
         "-",
