@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from onegen_el.cli.kb import kb_app
 from onegen_el.errors import InputError, KBError
 from onegen_el.knowledge import KnowledgeBase
+from onegen_el.manifest import ModelManifest
+from onegen_el.windows import WindowSettings
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def load(model: str | None, device: str) -> SimpleNamespace:
         asked.update(model=model, device=device)
         return SimpleNamespace(
+            manifest=ModelManifest("fake", windows=WindowSettings(head=0)),
             embed_entities=lambda texts: np.array([[len(text), 1.0, 2.0] for text in texts]),
             fingerprint="f" * 64,
             name=model,
