@@ -15,6 +15,7 @@ from onegen_el import __version__
 from onegen_el.cli.bench import bench
 from onegen_el.cli.calibrate import calibrate
 from onegen_el.cli.console import say_error
+from onegen_el.cli.corpora import corpora_app
 from onegen_el.cli.eval import evaluate
 from onegen_el.cli.info import info
 from onegen_el.cli.kb import kb_app
@@ -42,6 +43,7 @@ app = typer.Typer(cls=Program, no_args_is_help=True, add_completion=False, prett
 app.command()(link)
 app.add_typer(kb_app, name="kb")
 app.command("eval")(evaluate)
+app.add_typer(corpora_app, name="corpora")
 app.add_typer(train_app, name="train")
 app.command()(calibrate)
 app.command()(bench)
