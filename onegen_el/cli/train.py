@@ -1,4 +1,4 @@
-"""`onegen-el train`: make a model from a recipe; `train check` and `train merge` are its helpers.
+"""`onegen-el train`: make a model from a recipe; `train check`, `merge` and `bench` are its helpers.
 
 Knows options and what is shown; the work is `onegen_el.training`'s.
 """
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from onegen_el.cli.check import check
 from onegen_el.cli.merge import merge
+from onegen_el.cli.train_bench import bench
 from onegen_el.errors import OnegenError
 
 DEFAULT = "run"
@@ -34,9 +35,10 @@ class TrainGroup(TyperGroup):
 train_app = typer.Typer(
     cls=TrainGroup,
     no_args_is_help=True,
-    help="Train a model by a recipe (`train RECIPE -o FOLDER`), look at data, merge adapters.",
+    help="Train a model by a recipe (`train RECIPE -o FOLDER`), look at data, merge adapters, measure.",
 )
 train_app.command()(check)
+train_app.command()(bench)
 train_app.command()(merge)
 
 

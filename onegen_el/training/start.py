@@ -38,10 +38,10 @@ def starting_point(recipe: Recipe) -> Backbone:
     there, or in 4 bits on the GPU if `lora.quantise`. Raises RecipeError, also where a model of ours has
     another grammar, vectors of another size or another adapter.
     """
-    base = _base(recipe)
+    base = base_of(recipe)
     try:
-        old = ModelManifest.read(Path(base)) if _is_ours(base) else None
-        manifest = _manifest(recipe, old)
+        old = ModelManifest.read(Path(base)) if is_ours(base) else None
+        manifest = manifest_of(recipe, old)
         backbone = _train_on(recipe, base, manifest, old) if old else _pretrained(recipe, base, manifest)
     except ModelError as error:
         raise RecipeError(f"base {recipe.base!r} cannot be trained on: {error}") from error
@@ -57,11 +57,12 @@ def starting_point(recipe: Recipe) -> Backbone:
     return backbone
 
 
-def _is_ours(base: str) -> bool:
+def is_ours(base: str) -> bool:
+    """Whether a folder holds a model or an adapter that `onegen-el train` made."""
     return (Path(base) / resources.MANIFESTS["model"]).is_file()
 
 
-def _manifest(recipe: Recipe, old: ModelManifest | None) -> ModelManifest:
+def manifest_of(recipe: Recipe, old: ModelManifest | None) -> ModelManifest:
     """What the recipe chooses; what it leaves open is as in `old`, the model of ours that is trained on."""
     own = old or ModelManifest("", dims=NEW_DIMS, projected=True, windows=WindowSettings(head=0))
     dims = (own.dims if own.projected else 0) if recipe.dims is None else recipe.dims
@@ -75,8 +76,8 @@ def _manifest(recipe: Recipe, old: ModelManifest | None) -> ModelManifest:
     )
 
 
-def _base(recipe: Recipe) -> str:
-    """Folder or hub id of the base."""
+def base_of(recipe: Recipe) -> str:
+    """Folder or hub id of the base; raises RecipeError if it is the bundled model and there is none."""
     if recipe.base != adapters.BUNDLED:
         return recipe.base
     try:
@@ -128,7 +129,7 @@ def _train_on(recipe: Recipe, base: str, manifest: ModelManifest, old: ModelMani
                 "same, or make it a whole model with `onegen-el train merge` and put a new adapter on that"
             )
         return _only_adapter(backbone)
-    return _with_lora(recipe, backbone, base, old.fingerprint) if lora.rank else backbone
+    return with_lora(recipe, backbone, base, old.fingerprint) if lora.rank else backbone
 
 
 def _pretrained(recipe: Recipe, base: str, manifest: ModelManifest) -> Backbone:
@@ -147,10 +148,10 @@ def _pretrained(recipe: Recipe, base: str, manifest: ModelManifest) -> Backbone:
         return backbone
     # Casing types of what was an encoder are all alike at first; if they are not trained they say nothing.
     types = is_encoder(load_config(base)) and manifest.grammar.token_types == "casing"
-    return _with_lora(recipe, backbone, base, fingerprint, lm.config.type_vocab_size if types else 0)
+    return with_lora(recipe, backbone, base, fingerprint, lm.config.type_vocab_size if types else 0)
 
 
-def _with_lora(recipe: Recipe, whole: Backbone, base: str, fingerprint: str, types: int = 0) -> Backbone:
+def with_lora(recipe: Recipe, whole: Backbone, base: str, fingerprint: str, types: int = 0) -> Backbone:
     """The same model with a new adapter on it; `types` token types are trained with the marks' rows."""
     lora, lm = recipe.lora, whole.lm
     if lora.quantise:
