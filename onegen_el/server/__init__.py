@@ -1,0 +1,1 @@
+"""The linker as a web service; `nif` is what is spoken, `app` who listens. Needs the extra `server`."""
