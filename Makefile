@@ -17,17 +17,26 @@ ENTITIES ?= 200000
 GOLD ?= aida-conll-dev oke-2015-train tweeki-gold
 CALIBRATION ?= aida-conll-dev tweeki-gold
 HALF ?= odd
+# `make eval-gerbil` takes files of $(DATA)/corpora, where they are, for corpora of the registry: NAME=FILE.
+STAND_INS ?= aida-testa=aida-conll-dev oke-2015-train=oke-2015-train wiki-fair=wiki-fair-v2-nontest \
+  gum=gum-wikified tweeki=tweeki-gold
+REPORT ?= runs/eval
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.onegen-el-ready
 BUNDLED := onegen_el/bundled
 gold = $(foreach name,$(1),--gold $(DATA)/corpora/$(name).jsonl.gz)
+samples = $(foreach file,$(wildcard corpora/sample/*.jsonl),--gold sample-$(basename $(notdir $(file)))=$(file))
+stand_in = $(DATA)/corpora/$(lastword $(subst =, ,$(1))).jsonl.gz
+stand_ins = $(foreach pair,$(STAND_INS),$(if $(wildcard $(call stand_in,$(pair))),$(pair)))
+registry = $(shell sed -n 's/^\[\([a-z0-9-]*\)\]$$/\1/p' onegen_el/corpora/registry.toml)
+others = $(filter-out $(foreach pair,$(stand_ins),$(firstword $(subst =, ,$(pair)))),$(registry))
 RECIPE := onegen_el/training/recipes/mini.toml
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv link test lint fix model kb-bundled calibrate eval bench wheel clean
+.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil bench wheel clean
 
 help: ## list these targets
 	@echo "Usage: make TARGET   (VENV=$(VENV), DATA=$(DATA))"
@@ -82,6 +91,13 @@ calibrate: $(READY) ## set the bundled model's thresholds on development corpora
 
 eval: $(READY) ## measure the bundled model and knowledge base on development corpora (DATA, GOLD, HALF)
 	@$(BIN)/onegen-el eval --half $(HALF) $(call gold,$(GOLD))
+
+eval-gerbil: $(READY) ## measure as GERBIL does on all corpora that are here; report in runs/eval (DATA)
+	@mkdir -p $(REPORT)
+	@$(BIN)/onegen-el eval --details $(samples) $(foreach pair,$(stand_ins),--gold $(firstword $(subst =, ,$(pair)))=$(call stand_in,$(pair))) \
+	  $(foreach name,$(others),--corpus $(name)) \
+	  --json $(REPORT)/figures.json --markdown $(REPORT)/report.md --html $(REPORT)/report.html
+	@echo "The report with plots and examples: $(REPORT)/report.html"
 
 bench: $(READY) ## measure speed and memory on this machine
 	@$(BIN)/onegen-el bench examples/long.txt examples/news.txt

@@ -29,8 +29,9 @@ from onegen_el.corpora.download import Wanted, WrongFileError, download
 from onegen_el.corpora.unpack import unpack
 from onegen_el.errors import InputError
 from onegen_el.gold import GoldDocument, GoldMention, read_gold, read_linked
+from onegen_el.gold.convert import write
 from onegen_el.gold.document import NIL_IDS, gold_document
-from onegen_el.gold.write import PAIR, write_gold
+from onegen_el.gold.writers.linked import PAIR
 
 ROW = {"id": "1", "text": "Ada moved to London.", "mentions": [{"start": 0, "end": 3, "entity": "Q7259"}]}
 BODY = "".join(json.dumps({**ROW, "id": str(i)}) + "\n" for i in range(2000)).encode()
@@ -663,7 +664,7 @@ def test_what_is_written_is_read_back(
 ) -> None:
     assume(not PAIR.search(repr_of(documents)))
     path = tmp_path_factory.mktemp("gold") / name
-    assert write_gold(documents, path) == len(documents)
+    assert not write(documents, path, "linked")
     assert list(read_linked(path)) == documents
     assert names(path.parent) == [name]
 
@@ -680,7 +681,7 @@ def strings_of(mention: GoldMention) -> tuple[str, ...]:
 def test_two_halves_that_json_would_join_are_refused(tmp_path: Path) -> None:
     document = gold_document("7", "a \ud83d\ude00 b", [GoldMention(5, 6, None)])
     with pytest.raises(InputError, match="'7' has two surrogate halves"):
-        write_gold([document], tmp_path / "a.jsonl")
+        write([document], tmp_path / "a.jsonl", "linked")
     assert names(tmp_path) == []
 
 
@@ -691,10 +692,10 @@ def test_a_failing_reader_leaves_the_old_file(tmp_path: Path) -> None:
 
     (tmp_path / "a.jsonl").write_text("old")
     with pytest.raises(InputError, match="row 2"):
-        write_gold(fails(), tmp_path / "a.jsonl")
+        write(fails(), tmp_path / "a.jsonl", "linked")
     assert (tmp_path / "a.jsonl").read_text() == "old" and names(tmp_path) == ["a.jsonl"]
     with pytest.raises(InputError, match="cannot be written"):
-        write_gold([], tmp_path / "no" / "a.jsonl")
+        write([], tmp_path / "no" / "a.jsonl", "linked")
 
 
 SOURCES = {

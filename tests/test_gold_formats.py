@@ -27,6 +27,14 @@ NIF = """@prefix nif: <http://persistence.uni-leipzig.org/nlp2rdf/ontologies/nif
 <urn:x:d#char=0,3> nif:referenceContext <urn:x:d#char=0,11> ; nif:beginIndex 0 ; nif:endIndex 3 ;
   <http://www.w3.org/2005/11/its/rdf#taIdentRef> <http://www.wikidata.org/entity/Q7259> .
 """
+HIPE = (
+    "TOKEN\tNE-COARSE-LIT\tNEL-LIT\tMISC\n# hipe2022:document_id = d\n"
+    "Ada\tB-pers\tQ7259\t_\nmet\tO\t_\t_\nBob\tO\t_\t_\n"
+)
+# Its text is written by `fishing_texts`.
+FISHING = """<x.entityAnnotation><document docName="d"><annotation><wikidataId>Q7259</wikidataId>
+<offset>0</offset><length>3</length></annotation></document></x.entityAnnotation>
+"""
 REFERENCE = json.dumps(
     {
         "id": "d",
@@ -45,6 +53,11 @@ SAMPLES = [
     ("conllu", "a.conllu", CONLLU),
     ("conllu", "a.txt", CONLLU),
     ("conllu", "b.txt", CONLLU.partition("\n")[2]),
+    ("hipe", "a.tsv", HIPE),
+    ("hipe", "noending", "\ufeff" + HIPE),
+    ("fishing", "a.xml", FISHING),
+    ("fishing", "a.txt", FISHING),
+    ("fishing", "b.txt", '<?xml version="1.0"?>\n' + FISHING),
     ("nif", "a.ttl", "# a comment first\n" + NIF),
     ("nif", "a.txt", NIF),
 ]
@@ -53,6 +66,14 @@ SAMPLES = [
 def same(document: GoldDocument, format: str) -> bool:
     entity = "enwiki:Ada Lovelace" if format == "aida" else "Q7259"
     return document.text == TEXT and document.mentions == (GoldMention(0, 3, entity),)
+
+
+@pytest.fixture(autouse=True)
+def fishing_texts(tmp_path: Path) -> None:
+    """The texts of FISHING and of the example in the docs."""
+    (tmp_path / "RawText").mkdir()
+    (tmp_path / "RawText" / "d").write_text(TEXT)
+    (tmp_path / "RawText" / "Ulm.txt").write_text("Ann Quill left Ulm.\n")
 
 
 @pytest.mark.parametrize(("format", "name", "content"), SAMPLES)
@@ -122,7 +143,7 @@ def test_what_is_not_utf8_or_cut_off_is_named(tmp_path: Path, format: str) -> No
         list(read_gold(packed, format))
 
 
-@pytest.mark.parametrize("format", ["aida", "conllu"])
+@pytest.mark.parametrize("format", ["aida", "conllu", "hipe"])
 def test_documents_come_before_the_file_is_read(tmp_path: Path, format: str) -> None:
     content = next(content for name, _, content in SAMPLES if name == format)
     path = tmp_path / "a.txt"
@@ -137,6 +158,8 @@ EXAMPLES = {
     "aida": [[None, "enwiki:Malmö"]],
     "nif": [["enwiki:London"]],
     "conllu": [["enwiki:Ada Lovelace", "enwiki:London"], ["Q7259", "Q84"]],
+    "hipe": [["Q7259", None]],
+    "fishing": [[None, "enwiki:Ulm"]],
     "reference": [["Q7259"], [None], []],
 }
 

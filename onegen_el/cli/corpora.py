@@ -88,19 +88,25 @@ def fetch_them(
 @corpora_app.command("convert")
 def convert_file(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A corpus, plain or .gz.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSONL to write; gzipped if named .gz.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; gzipped if named .gz.")],
     format: Annotated[
-        str, typer.Option(help="Format of FILE: elevant, linked, aida, nif, conllu, reference or auto.")
+        str, typer.Option(help="Format of FILE, of docs/data-formats.md; auto tells by name and content.")
     ] = "auto",
+    to: Annotated[
+        str, typer.Option(help="Format to write: linked, elevant, aida, nif, conllu, hipe or fishing.")
+    ] = "linked",
 ) -> None:
-    """Write a corpus of any format that is read as our own JSONL (docs/data-formats.md)."""
+    """Write a corpus in another format; what that format cannot hold is counted (docs/data-formats.md)."""
     from onegen_el.corpora import convert
 
-    counts = convert(source, out, format)
+    counts = convert(source, out, format, to=to)
     typer.echo(
         f"{out}: {console.count(counts.documents, 'document')}, {console.count(counts.mentions, 'mention')}, "
         f"{counts.linked:,} linked, {counts.nil:,} NIL"
     )
+    if counts.dropped:
+        lost = ", ".join(f"{name} {count:,}" for name, count in counts.dropped.counts().items())
+        console.say(console.stderr(), f"not held by {to}: {lost}", "yellow")
 
 
 @corpora_app.command("path")

@@ -16,10 +16,11 @@ from onegen_el.cli.bench import bench
 from onegen_el.cli.calibrate import calibrate
 from onegen_el.cli.console import say_error
 from onegen_el.cli.corpora import corpora_app
-from onegen_el.cli.eval import evaluate
+from onegen_el.cli.eval import eval_app
 from onegen_el.cli.info import info
 from onegen_el.cli.kb import kb_app
 from onegen_el.cli.link import link
+from onegen_el.cli.serve import serve
 from onegen_el.cli.train import train_app
 from onegen_el.errors import OnegenError
 
@@ -42,10 +43,11 @@ class Program(TyperGroup):
 app = typer.Typer(cls=Program, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(link)
 app.add_typer(kb_app, name="kb")
-app.command("eval")(evaluate)
+app.add_typer(eval_app, name="eval")
 app.add_typer(corpora_app, name="corpora")
 app.add_typer(train_app, name="train")
 app.command()(calibrate)
+app.command()(serve)
 app.command()(bench)
 app.command()(info)
 

@@ -1,4 +1,4 @@
-"""Any corpus that `onegen_el.gold` reads, written as our own JSONL.
+"""Any corpus that `onegen_el.gold` reads, written in any format that it writes.
 
 Knows two files and what is counted on the way; the formats are `onegen_el.gold`'s.
 """
@@ -6,22 +6,25 @@ Knows two files and what is counted on the way; the formats are `onegen_el.gold`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from onegen_el.errors import InputError
 from onegen_el.gold import GoldDocument, read_gold
-from onegen_el.gold.write import write_gold
+from onegen_el.gold.convert import write
+from onegen_el.gold.writers.dropped import Dropped
 
 
 @dataclass(slots=True)
 class Counts:
-    """Documents and mentions that were written; `linked` mentions have an entity."""
+    """Documents and mentions that were read; `linked` mentions have an entity, `dropped` tells what the
+    written format could not hold."""
 
     documents: int = 0
     mentions: int = 0
     linked: int = 0
+    dropped: Dropped = field(default_factory=Dropped)
 
     @property
     def nil(self) -> int:
@@ -29,9 +32,13 @@ class Counts:
 
 
 def convert(
-    source: str | Path, target: str | Path, format: str = "auto", part: tuple[int, int] | None = None
+    source: str | Path,
+    target: str | Path,
+    format: str = "auto",
+    part: tuple[int, int] | None = None,
+    to: str = "linked",
 ) -> Counts:
-    """Writes the documents of `source`, or those from `part[0]` up to `part[1]`, as `linked` JSONL.
+    """Writes the documents of `source`, or those from `part[0]` up to `part[1]`, in the format `to`.
 
     The target appears whole or not at all. Raises InputError where the source cannot be read, has fewer
     documents than the part needs or none, or the target is the source or cannot be written.
@@ -43,7 +50,7 @@ def convert(
     documents: Iterable[GoldDocument] = read_gold(source, format)
     if part:
         documents = islice(documents, *part)
-    write_gold(_counted(documents, counts, source, part), target)
+    counts.dropped = write(_counted(documents, counts, source, part), target, to)
     return counts
 
 

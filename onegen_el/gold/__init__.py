@@ -7,7 +7,9 @@ from onegen_el.gold.aida import read_aida
 from onegen_el.gold.conllu import read_conllu
 from onegen_el.gold.document import NIL_IDS, GoldDocument, GoldMention
 from onegen_el.gold.elevant import read_elevant
+from onegen_el.gold.fishing import read_fishing
 from onegen_el.gold.formats import FORMATS, read_gold
+from onegen_el.gold.hipe import read_hipe
 from onegen_el.gold.linked import read_linked
 from onegen_el.gold.nif import read_nif
 from onegen_el.gold.reference import read_reference
@@ -23,5 +25,7 @@ __all__ = [
     "read_aida",
     "read_nif",
     "read_conllu",
+    "read_hipe",
+    "read_fishing",
     "read_reference",
 ]

@@ -1,12 +1,14 @@
-"""CoNLL-U with entities in the MISC column (universaldependencies.org/format.html), in two varieties.
+r"""CoNLL-U with entities in the MISC column (universaldependencies.org/format.html), in two varieties.
 
 Knows ten tab-separated columns and these comments: `# newdoc id = X` begins a document (without one, the
 file is a document named like it), `# newpar` a paragraph, `# meta::genre = X` is its genre.
 
 Text. Forms are joined with a space, without one after a row with `SpaceAfter=No`, also where a sentence
-ends there; paragraphs are joined with an empty line (two line feeds). `# text` is not looked at. A
-multiword token (row `1-2`) has its own form and SpaceAfter; if the forms of its words spell it exactly,
-each word is its part of it, else every word is the whole of it. Empty nodes (row `1.1`) are no text.
+ends there; paragraphs are joined with an empty line (two line feeds). `SpacesAfter=\s\n` of any row, the
+last included, and `SpacesBefore` of the first say exactly what stands there, as UDPipe writes them (`\s`,
+`\t`, `\r`, `\n`, `\p` for `|`, `\\`), and count before both. `# text` is not looked at. A multiword token
+(row `1-2`) has its own form and SpaceAfter; if the forms of its words spell it exactly, each word is its
+part of it, else every word is the whole of it. Empty nodes (row `1.1`) are no text.
 
 Variety (a), brackets of GUM and CorefUD. `# global.Entity = GRP-etype-…-identity` names the fields, in force
 until the next such comment. `Entity=(1-person-…-Ada_Lovelace` opens a span, `1)` closes the innermost open
@@ -42,6 +44,8 @@ COMMENT = re.compile(
 )
 BRACKET = re.compile(r"\((?P<opened>[^()]+)(?P<closed>\))?|(?P<closing>[^()]+)\)")
 PART = re.compile(r".*\[[0-9]+/[0-9]+\]")
+SPACES = re.compile(r"\\([strnp\\])")
+WHITE = {"s": " ", "t": "\t", "r": "\r", "n": "\n", "p": "|", "\\": "\\"}
 TAG = re.compile(r"(?P<mark>[BI])-(?P<type>.+)")
 
 
@@ -102,6 +106,7 @@ class _Document:
         self._parts: list[str] = []
         self._length = 0
         self._between = ""
+        self._stated = False  # SpacesAfter said what is between
         self._words: list[tuple[int, int]] = []
         self._multiword: tuple[int, int, list[str]] | None = None  # number of its last word, start, forms
         self._spans: list[_Span] = []
@@ -109,7 +114,8 @@ class _Document:
         self._tagged: _Span | None = None
 
     def paragraph_ends(self) -> None:
-        self._between = "\n\n" if self._parts else ""
+        if not self._stated:
+            self._between = "\n\n" if self._parts else ""
 
     def sentence_ends(self) -> None:
         if self._multiword:
@@ -147,14 +153,20 @@ class _Document:
             for span in self._spans
             if span.last is not None and span.first <= span.last
         ]
-        return gold_document(self._id, "".join(self._parts), mentions, genre=self.genre)
+        text = "".join([*self._parts, self._between if self._stated else ""])
+        return gold_document(self._id, text, mentions, genre=self.genre)
 
     def _add(self, form: str, misc: Mapping[str, str]) -> int:
         """Adds to the text; returns where the form starts."""
+        if not self._parts:
+            self._between = _white(misc.get("SpacesBefore", ""))
         self._parts += self._between, form
         start = self._length + len(self._between)
         self._length = start + len(form)
+        self._stated = "SpacesAfter" in misc
         self._between = "" if misc.get("SpaceAfter") == "No" else " "
+        if self._stated:
+            self._between = _white(misc["SpacesAfter"])
         return start
 
     def _word(self, number: int, form: str, misc: Mapping[str, str]) -> None:
@@ -222,6 +234,10 @@ class _Document:
 def _misc(column: str) -> dict[str, str]:
     pairs = (item.partition("=") for item in column.split("|"))
     return {name: value for name, _, value in pairs}
+
+
+def _white(value: str) -> str:
+    return SPACES.sub(lambda found: WHITE[found[1]], value)
 
 
 def _opened(text: str, fields: tuple[str, ...], first: int, line: int) -> _Span:

@@ -15,6 +15,8 @@ from onegen_el.gold.aida import START, read_aida
 from onegen_el.gold.conllu import read_conllu
 from onegen_el.gold.document import GoldDocument
 from onegen_el.gold.elevant import read_elevant
+from onegen_el.gold.fishing import read_fishing
+from onegen_el.gold.hipe import HEAD, read_hipe
 from onegen_el.gold.lines import BYTE_ORDER_MARK, byte_lines
 from onegen_el.gold.linked import read_linked
 from onegen_el.gold.nif import read_nif
@@ -26,12 +28,15 @@ READERS: Mapping[str, Callable[[Path], Iterator[GoldDocument]]] = {
     "aida": read_aida,
     "nif": read_nif,
     "conllu": read_conllu,
+    "hipe": read_hipe,
+    "fishing": read_fishing,
     "reference": read_reference,
 }
 FORMATS = tuple(READERS)
-ENDINGS = {".ttl": "nif", ".nif": "nif", ".nt": "nif", ".conllu": "conllu"}
+ENDINGS = {".ttl": "nif", ".nif": "nif", ".nt": "nif", ".conllu": "conllu", ".xml": "fishing"}
 FIELDS = {"labels": "elevant", "mentions": "linked", "messages": "reference"}
 TURTLE = re.compile(r"@prefix|@base|prefix\s|base\s|<[^<>\s]*>\s", re.IGNORECASE)
+FISHING = re.compile(r"<\?xml\s|<[^<>\s]*\.entityAnnotation\b")
 CONLLU = re.compile(r"#\s*(newdoc|newpar|sent_id|text|global\.|meta::)|[0-9]+([-.][0-9]+)?\t")
 
 
@@ -83,4 +88,8 @@ def _of_line(text: str) -> str | None:
         return "aida"
     if CONLLU.match(text):
         return "conllu"
+    if text.startswith(HEAD):
+        return "hipe"
+    if FISHING.match(text):
+        return "fishing"
     return "nif" if TURTLE.match(text) else None
