@@ -19,7 +19,7 @@ CALIBRATION ?= aida-conll-dev tweeki-gold
 HALF ?= odd
 # `make eval-gerbil` takes files of $(DATA)/corpora, where they are, for corpora of the registry: NAME=FILE.
 STAND_INS ?= aida-testa=aida-conll-dev oke-2015-train=oke-2015-train wiki-fair=wiki-fair-v2-nontest \
-  gum=gum-wikified tweeki=tweeki-gold
+  tweeki=tweeki-gold
 REPORT ?= runs/eval
 
 BIN := $(VENV)/bin
