@@ -128,7 +128,7 @@ def _statements(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         from pyoxigraph import RdfFormat, Triple, parse
     except ImportError as error:
-        raise InputError(f"{path}: reading NIF needs pyoxigraph; pip install 'onegen-el[train]'") from error
+        raise InputError(f"{path}: reading NIF needs pyoxigraph; pip install 'onegen-el[nif]'") from error
     try:
         with open_bytes(path) as file:
             # Lenient: corpora hold DBpedia addresses with characters that no IRI may have.
