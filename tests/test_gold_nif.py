@@ -157,5 +157,5 @@ def test_what_cannot_be_meant_is_named(tmp_path: Path, body: str, says: str) -> 
 
 def test_without_pyoxigraph_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyoxigraph", None)
-    with pytest.raises(InputError, match=r"pip install 'onegen-el\[train\]'"):
+    with pytest.raises(InputError, match=r"pip install 'onegen-el\[nif\]'"):
         read(tmp_path, CONTEXT)

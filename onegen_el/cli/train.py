@@ -74,9 +74,13 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("onegen_el").setLevel(logging.INFO if first else logging.ERROR)
+    from torch import distributed
+
     from onegen_el.training.run import train as run
 
     manifest = run(chosen, out)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
     if first:
         typer.echo(f"{out}: {manifest.name} ({manifest.fingerprint[:12]})", err=True)
 
