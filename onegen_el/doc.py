@@ -6,6 +6,8 @@ extension attributes `doc._.onegen` and `span._.onegen`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -38,33 +40,58 @@ def to_doc(document: LinkedDocument, vocab: Vocab) -> Doc:
     A lone surrogate, which spaCy cannot hold, becomes U+FFFD; all other text stays as it is.
     """
     doc: Doc = _tokenizer(vocab)(encodable(document.text))
+    aligned = align(doc, document.mentions, document.id)
+    doc.ents = filter_spans(aligned.spans)
+    for ent in doc.ents:
+        ent._.set(ATTRIBUTE, aligned.details[ent.start, ent.end])
+    doc._.set(
+        ATTRIBUTE,
+        {
+            "id": encodable(document.id),
+            "mentions": tuple(map(mention_details, document.mentions)),
+            "misaligned": aligned.misaligned,
+            "dropped": len(document.mentions) - len(doc.ents),
+        },
+    )
+    return doc
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """Mentions on the tokens of a Doc.
+
+    `spans` has one span a mention, in order, but none for a mention of nothing but the blank after a token,
+    which belongs to no token; `details` what `span._.onegen` says of each (first token, end)
+    of them; `misaligned` is how many mentions began or ended inside a token and were widened.
+    """
+
+    spans: list[Span]
+    details: dict[tuple[int, int], dict[str, Any]]
+    misaligned: int
+
+
+def align(doc: Doc, mentions: Sequence[Mention], name: str = "") -> Aligned:
+    """Spans of whole tokens for mentions of the doc's text; changes nothing in the doc.
+
+    Raises ValueError, which begins with `name`, for a mention that lies outside the text.
+    """
     spans: list[Span] = []
     details: dict[tuple[int, int], dict[str, Any]] = {}
     misaligned = 0
-    for mention in document.mentions:
+    for mention in mentions:
         label, kb_id = mention.label or UNTYPED, encodable(mention.entity or "")
         span = doc.char_span(mention.start, mention.end, label, kb_id)
         if span is None:
             misaligned += 1
             span = doc.char_span(mention.start, mention.end, label, kb_id, alignment_mode="expand")
         if span is None:
-            raise ValueError(f"{document.id}: {mention!r} is not a span of the text")
+            raise ValueError(f"{name}: {mention!r} is not a span of the text")
+        if span.start == span.end:
+            continue
         spans.append(span)
         # Of several mentions inside one token `filter_spans` keeps the first, and so does this.
-        details.setdefault((span.start, span.end), _details(mention))
-    doc.ents = filter_spans(spans)
-    for ent in doc.ents:
-        ent._.set(ATTRIBUTE, details[ent.start, ent.end])
-    doc._.set(
-        ATTRIBUTE,
-        {
-            "id": encodable(document.id),
-            "mentions": tuple(_details(mention) for mention in document.mentions),
-            "misaligned": misaligned,
-            "dropped": len(spans) - len(doc.ents),
-        },
-    )
-    return doc
+        details.setdefault((span.start, span.end), mention_details(mention))
+    return Aligned(spans, details, misaligned)
 
 
 @lru_cache(maxsize=4)
@@ -72,7 +99,7 @@ def _tokenizer(vocab: Vocab) -> Tokenizer:
     return English(vocab=vocab).tokenizer
 
 
-def _details(mention: Mention) -> dict[str, Any]:
+def mention_details(mention: Mention) -> dict[str, Any]:
     """`Mention.to_dict`, with offsets named as spaCy names them."""
     row = _plain(mention.to_dict())
     return {"start_char": row.pop("start"), "end_char": row.pop("end"), **row}

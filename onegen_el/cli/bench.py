@@ -15,11 +15,13 @@ def bench(
     kb: Annotated[str | None, typer.Option(help="Folder or hub id; default is the bundled one.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows decoded together.")] = 16,
 ) -> None:
-    """Print decoding speed by method, time and memory from process start, and the time of --help.
+    """Print decoding speed by method and by pipe, time and memory from process start, and that of --help.
 
     Run it alone: the figures are those of the machine as busy as it is.
     """
-    from onegen_el.evaluation.speed import decoding_rates, help_seconds, process_start
+    import spacy
+
+    from onegen_el.evaluation.speed import decoding_rates, help_seconds, pipe_seconds, process_start
     from onegen_el.inputs import decode
     from onegen_el.linker import load
 
@@ -28,5 +30,13 @@ def bench(
     typer.echo(f"link of {short}, from process start  {start.seconds:.1f} s, peak {start.megabytes:,.0f} MB")
     typer.echo(f"--help  {help_seconds():.2f} s")
     linker = load(model, kb, device="cpu", batch_size=batch_size)
-    for rate in decoding_rates(linker, decode(text.read_bytes(), str(text)), batch=batch_size):
+    long = decode(text.read_bytes(), str(text))
+    for rate in decoding_rates(linker, long, batch=batch_size):
         typer.echo(f"{rate.name:<30} {rate.tokens:>7,.0f} source tokens/s  {rate.ratio:>5.1f} x")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("onegen_el", config={"model": model, "kb": kb, "device": "cpu", "batch_size": batch_size})
+    paragraphs = [line for line in long.splitlines() if line.strip()]
+    seconds = pipe_seconds({"EntityLinker.pipe": linker.pipe, "nlp.pipe of spaCy": nlp.pipe}, paragraphs)
+    first = next(iter(seconds.values()))
+    for name, took in seconds.items():
+        typer.echo(f"{name:<30} {len(paragraphs) / took:>7,.1f} texts/s  {first / took:>13.2f} x")

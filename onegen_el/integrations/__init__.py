@@ -1,0 +1,1 @@
+"""The linker inside other libraries' pipelines, one module a library."""
