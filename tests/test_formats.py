@@ -19,7 +19,7 @@ from strategies import TEXTS, documents
 from onegen_el.document import Candidate, LinkedDocument, Mention
 from onegen_el.errors import InputError
 from onegen_el.formats import MODULES, Format, format_of, open_writer
-from onegen_el.formats.nif import document_iri, entity_iri
+from onegen_el.iris import document_iri, entity_iri
 from onegen_el.unicode import encodable, visible
 
 TEXT = "Home Depot hired Zed."

@@ -13,8 +13,9 @@ from strategies import documents
 
 from onegen_el.document import LinkedDocument, Mention
 from onegen_el.errors import InputError
-from onegen_el.formats.nif import WEB, NifWriter
+from onegen_el.formats.nif import NifWriter
 from onegen_el.gold import GoldDocument, GoldMention, read_nif
+from onegen_el.iris import WEB
 from onegen_el.unicode import encodable
 
 pytest.importorskip("pyoxigraph")

@@ -33,9 +33,9 @@ from onegen_el.evaluation.annotations import AnnotatedDocument, Annotation, from
 from onegen_el.evaluation.gerbil import Part, evaluate
 from onegen_el.evaluation.scores import resolver, score
 from onegen_el.evaluation.uris import SameAs, in_kb
-from onegen_el.formats.nif import WEB
 from onegen_el.gold import GoldDocument, read_elevant, read_nif
 from onegen_el.gold.names import from_address
+from onegen_el.iris import WEB
 from onegen_el.linker import EntityLinker, load
 from onegen_el.server.app import Linker, create_app, describe, link_given
 from onegen_el.server.nif import (

@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass
 
 from onegen_el.document import LinkedDocument, Mention
-from onegen_el.formats.nif import LEAST_CONFIDENCE, entity_iri
 from onegen_el.gold import GoldDocument
+from onegen_el.iris import LEAST_CONFIDENCE, entity_iri
 
 Span = tuple[int, int]
 

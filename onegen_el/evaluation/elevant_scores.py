@@ -52,10 +52,10 @@ from onegen_el.evaluation.annotations import AnnotatedDocument, Annotation, Span
 from onegen_el.evaluation.matching import Counts, Item
 from onegen_el.evaluation.measures import PERFECT, ZERO, Measures, measure
 from onegen_el.evaluation.pairing import Identity, paired
-from onegen_el.formats.nif import entity_iri
 from onegen_el.gold import NIL_IDS, GoldDocument
 from onegen_el.gold.document import checked_span
 from onegen_el.gold.lines import json_rows
+from onegen_el.iris import entity_iri
 
 EXPECTED = '{"id", "text", "labels": [{"id", "span", "entity_id"}]}'
 VALUES = frozenset({"DATETIME", "QUANTITY"})

@@ -25,8 +25,8 @@ from onegen_el.document import TITLE_PREFIX
 from onegen_el.evaluation.annotations import AnnotatedDocument, Span
 from onegen_el.evaluation.matching import Item, same_entity
 from onegen_el.evaluation.pairing import Identity, Judged, Paired, judged
-from onegen_el.formats.nif import OWN
 from onegen_el.gold.names import QID, from_address
+from onegen_el.iris import OWN
 
 OWN_ENTITY = f"{OWN}entity/"
 

@@ -12,6 +12,7 @@ bare spans keep their confidence in ERec.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,7 @@ from onegen_el.errors import InputError
 from onegen_el.evaluation.annotations import AnnotatedDocument, Annotation
 from onegen_el.evaluation.matching import Item, SpanMatch, assign, find_pairs, on_gold_spans
 from onegen_el.evaluation.measures import Curve, Scores, document_records
+from onegen_el.evaluation.pairing import paired
 from onegen_el.evaluation.uris import KB_PREFIXES, Links, SameAs, in_kb
 
 IN_KB, EE, GS_IN_KB = "InKB", "EE", "GSInKB"
@@ -158,16 +160,7 @@ def _check(gold: Sequence[AnnotatedDocument], system: Sequence[AnnotatedDocument
     """The number of failures; raises InputError where nothing can be evaluated."""
     if not gold:
         raise InputError("there are no gold documents to evaluate on")
-    if len(gold) != len(system):
-        raise InputError(
-            f"{len(gold)} gold documents and {len(system)} answers: give one answer for each, in order"
-        )
-    for number, (document, answer) in enumerate(zip(gold, system, strict=True), 1):
-        if answer is not None and answer.id != document.id:
-            raise InputError(
-                f"document {number} is {document.id!r} in gold and {answer.id!r} in the answers: "
-                "give the answers in the order of gold"
-            )
+    deque(paired(gold, system), maxlen=0)
     errors = sum(answer is None for answer in system)
     if errors > math.ceil(FAILURES * len(gold)):
         raise InputError(

@@ -39,9 +39,9 @@ from onegen_el.evaluation.scores import resolver, score
 from onegen_el.evaluation.significance import interval
 from onegen_el.evaluation.surface_scores import surface_scores
 from onegen_el.evaluation.uris import KB_PREFIXES, kb_links
-from onegen_el.formats.nif import OWN
 from onegen_el.gold import GoldDocument
 from onegen_el.gold.names import QID
+from onegen_el.iris import OWN
 from onegen_el.knowledge import KnowledgeBase
 from onegen_el.unicode import encodable
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, unquote
 
 from onegen_el.document import TITLE_PREFIX, Entity, Mention
-from onegen_el.formats.nif import WIKIDATA_ENTITY, entity_iri
 from onegen_el.gold.names import QID
+from onegen_el.iris import WIKIDATA_ENTITY, entity_iri
 
 if TYPE_CHECKING:
     from onegen_el.knowledge import KnowledgeBase

@@ -24,8 +24,9 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse
 
 from onegen_el.document import TITLE_PREFIX, LinkedDocument, Mention
 from onegen_el.errors import InputError
-from onegen_el.formats.nif import ESCAPES, LEAST_CONFIDENCE, OWN, PREFIXES, WIKIPEDIA_PAGE, entity_iri
+from onegen_el.formats.nif import ESCAPES, PREFIXES
 from onegen_el.gold.names import from_address
+from onegen_el.iris import LEAST_CONFIDENCE, OWN, WIKIPEDIA_PAGE, entity_iri
 from onegen_el.unicode import encodable
 
 Span = tuple[int, int]

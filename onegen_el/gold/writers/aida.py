@@ -18,7 +18,7 @@ from onegen_el.gold.aida import CONTINUED, NIL, START
 from onegen_el.gold.document import GoldDocument, GoldMention
 from onegen_el.gold.names import address, from_address
 from onegen_el.gold.writers.dropped import Dropped, Tally, entity_of, one_line
-from onegen_el.gold.writers.files import whole_file
+from onegen_el.gold.writers.files import write_lines
 from onegen_el.gold.writers.tokens import cut
 from onegen_el.unicode import encodable
 
@@ -29,12 +29,7 @@ PLAIN = re.compile(r"[^A-Za-z0-9_-]")
 
 def write_aida(documents: Iterable[GoldDocument], path: Path) -> Dropped:
     """Writes the documents, plain or `.gz`; raises InputError where the file cannot be written."""
-    tally = Tally()
-    with whole_file(path) as stream:
-        for number, document in enumerate(documents, start=1):
-            lines = _lines(document, number, tally)
-            stream.write("".join(line + "\n" for line in lines).encode())
-    return Dropped(**tally)
+    return write_lines(documents, path, _lines)
 
 
 def _lines(document: GoldDocument, number: int, tally: Tally) -> Iterator[str]:

@@ -15,7 +15,7 @@ from onegen_el.document import TITLE_PREFIX
 from onegen_el.gold.document import GoldDocument, GoldMention
 from onegen_el.gold.names import QID, titled
 from onegen_el.gold.writers.dropped import Dropped, Tally, entity_of, one_line
-from onegen_el.gold.writers.files import whole_file
+from onegen_el.gold.writers.files import write_lines
 from onegen_el.gold.writers.tokens import Token, cut
 from onegen_el.unicode import encodable
 
@@ -25,12 +25,7 @@ ESCAPES = str.maketrans({" ": r"\s", "\t": r"\t", "\r": r"\r", "\n": r"\n"})
 
 def write_conllu(documents: Iterable[GoldDocument], path: Path) -> Dropped:
     """Writes the documents, plain or `.gz`; raises InputError where the file cannot be written."""
-    tally = Tally()
-    with whole_file(path) as stream:
-        for number, document in enumerate(documents, start=1):
-            lines = _lines(document, number, tally)
-            stream.write("".join(line + "\n" for line in lines).encode())
-    return Dropped(**tally)
+    return write_lines(documents, path, _lines)
 
 
 def _lines(document: GoldDocument, number: int, tally: Tally) -> Iterator[str]:

@@ -15,19 +15,13 @@ from onegen_el.gold.document import GoldDocument, GoldMention
 from onegen_el.gold.hipe import COLUMNS, LINE_END, NO_SPACE, READ
 from onegen_el.gold.names import QID
 from onegen_el.gold.writers.dropped import Dropped, Tally, entity_of, one_line
-from onegen_el.gold.writers.files import whole_file
+from onegen_el.gold.writers.files import write_lines
 from onegen_el.gold.writers.tokens import cut
 
 
 def write_hipe(documents: Iterable[GoldDocument], path: Path) -> Dropped:
     """Writes the documents, plain or `.gz`; raises InputError where the file cannot be written."""
-    tally = Tally()
-    with whole_file(path) as stream:
-        stream.write(("\t".join(COLUMNS) + "\n").encode())
-        for number, document in enumerate(documents, start=1):
-            lines = _lines(document, number, tally)
-            stream.write("".join(line + "\n" for line in lines).encode())
-    return Dropped(**tally)
+    return write_lines(documents, path, _lines, "\t".join(COLUMNS))
 
 
 def _lines(document: GoldDocument, number: int, tally: Tally) -> Iterator[str]:
