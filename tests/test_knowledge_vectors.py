@@ -1,13 +1,19 @@
-"""Search against plain numpy: exact search is exact, the graph finds what exact search finds."""
+"""Exact search against plain numpy, on the CPU and through torch; which search goes with which files."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onegen_el.errors import KBError
+from onegen_el.knowledge import device, exact
 from onegen_el.knowledge import vectors as module
+from onegen_el.knowledge.device import DeviceScan, fits
+from onegen_el.knowledge.exact import ExactSearch
 from onegen_el.knowledge.vectors import EXACT_BELOW, VectorIndex, build_graph, choose_index, quantise
 
 
@@ -51,7 +57,7 @@ def test_exact_search_is_exact_with_ties_by_key(
     asked = rng.integers(-3, 4, (queries, dims)).astype(np.float32)
     asked[~asked.any(axis=1), 0] = 1
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_VALUES", block)
+        patch.setattr(exact, "BLOCK_VALUES", block)
         patch.setattr(module, "QUERIES", tile)
         hits = VectorIndex(vectors).search(asked, k)
     _, scores = truth(vectors, asked, k)
@@ -76,7 +82,7 @@ def test_search_over_many_blocks_equals_sorting_everything(dtype: type) -> None:
     stored = quantise(vectors, 127 / np.abs(vectors).max()) if dtype is np.int8 else vectors.astype(dtype)
     queries = random_vectors(130, 24, seed=1) * 5
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_VALUES", 24 * 500)
+        patch.setattr(exact, "BLOCK_VALUES", 24 * 500)
         hits = VectorIndex(stored).search(queries, 7)
     keys, scores = truth(stored, queries, 7)
     np.testing.assert_array_equal(hits.keys, keys)
@@ -101,36 +107,6 @@ def test_int8_with_one_scale_loses_next_to_nothing() -> None:
     assert (hits.keys[:, 0] == keys[:, 0]).all()
     # Steps of max/127 shift a cosine of random 128-d vectors by about 0.001.
     assert np.abs(hits.scores - scores).max() < 0.005
-
-
-@pytest.mark.parametrize("dtype", ["int8", "float16"])
-@pytest.mark.parametrize("queries", [1, 90])
-def test_the_graph_finds_what_exact_search_finds(tmp_path: Path, dtype: str, queries: int) -> None:
-    vectors = random_vectors(1500, 16)
-    stored = quantise(vectors, 127 / np.abs(vectors).max()) if dtype == "int8" else vectors.astype(np.float16)
-    build_graph(stored, dtype, tmp_path / "graph")  # type: ignore[arg-type]
-    asked = random_vectors(queries, 16, seed=1)
-    exact = VectorIndex(stored).search(asked, 5)
-    graph = VectorIndex(stored, tmp_path / "graph").search(asked, 5)
-    found = exact.keys == graph.keys
-    assert found.mean() > 0.99
-    np.testing.assert_array_equal(exact.scores[found], graph.scores[found])
-
-
-def test_the_graph_of_few_vectors_answers_with_what_there_is(tmp_path: Path) -> None:
-    vectors = random_vectors(3, 8).astype(np.float16)
-    build_graph(vectors, "float16", tmp_path / "graph")
-    for queries in (1, 2):
-        hits = VectorIndex(vectors, tmp_path / "graph").search(np.ones((queries, 8)), 5)
-        assert (np.sort(hits.keys, axis=1) == [-1, -1, 0, 1, 2]).all()
-        assert (hits.keys[:, 3:] == -1).all()
-
-
-def test_graphs_repeat_byte_for_byte(tmp_path: Path) -> None:
-    vectors = random_vectors(400, 16).astype(np.float16)
-    for name in ("a", "b"):
-        build_graph(vectors, "float16", tmp_path / name)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -160,3 +136,130 @@ def test_the_rule_for_auto() -> None:
     assert choose_index("auto", EXACT_BELOW - 1) == "exact"
     assert choose_index("auto", EXACT_BELOW) == "hnsw"
     assert choose_index("hnsw", 1) == "hnsw"
+
+
+@given(
+    count=st.integers(1, 60),
+    k=st.integers(1, 12),
+    block=st.integers(1, 100),
+    share=st.sampled_from([0, 0.1, 0.5, 0.9, 1]),
+    scan=st.sampled_from(["host", "torch"]),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_is_removed_is_never_found_and_the_rest_is_as_without_it(
+    count: int, k: int, block: int, share: float, scan: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-9, 10, (count, 5)).astype(np.int8)
+    vectors[:, 0] = 1
+    removed = np.sort(rng.permutation(count)[: round(share * count)])
+    live = np.setdiff1d(np.arange(count), removed)
+    asked = rng.standard_normal((3, 5)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "BLOCK_VALUES", block)
+        patch.setattr(device, "DEVICE_BLOCK_VALUES", block)
+        index = VectorIndex(vectors)
+        if scan == "torch":
+            index._search = ExactSearch(vectors, DeviceScan(vectors, "cpu"))
+        hits = index.search(asked, k, removed)
+    expected = VectorIndex(vectors[live]).search(asked, k) if len(live) else None
+    there = min(k, len(live))
+    if expected is not None:
+        np.testing.assert_array_equal(hits.keys[:, :there], live[expected.keys[:, :there]])
+        np.testing.assert_array_equal(hits.scores, expected.scores)
+    assert (hits.keys[:, there:] == -1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16])
+@pytest.mark.parametrize("precision", ["highest", "medium"])
+def test_the_scan_of_a_device_gives_the_answers_of_the_cpu(dtype: type, precision: str) -> None:
+    """Many equal and nearly equal vectors: what is best is decided in float64 on both."""
+    vectors = random_vectors(2000, 24)
+    vectors[1000:1500] = vectors[:500]
+    stored = quantise(vectors, 127 / np.abs(vectors).max()) if dtype is np.int8 else vectors.astype(dtype)
+    queries = np.concatenate([random_vectors(60, 24, seed=1), vectors[:30]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "DEVICE_BLOCK_VALUES", 24 * 700)
+        torch.set_float32_matmul_precision(precision)
+        try:
+            index = VectorIndex(stored)
+            index._search = ExactSearch(stored, DeviceScan(stored, "cpu"))
+            hits = index.search(queries, 7)
+            assert torch.get_float32_matmul_precision() == precision
+        finally:
+            torch.set_float32_matmul_precision("highest")
+    expected = VectorIndex(stored).search(queries, 7)
+    np.testing.assert_array_equal(hits.keys, expected.keys)
+    np.testing.assert_array_equal(hits.scores, expected.scores)
+
+
+def test_vectors_that_do_not_fit_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = VectorIndex(random_vectors(40, 4).astype(np.float16))
+    assert index.on_device("cpu") is index
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device.SPARE + 40 * 4 * 2 + 40 * 4, 0))
+    assert fits(index.vectors, "cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device.SPARE + 40 * 4 * 2 + 40 * 4 - 1, 0))
+    assert not fits(index.vectors, "cuda")
+    assert index.on_device("cuda") is index
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_answers_of_the_cpu() -> None:
+    index = VectorIndex(quantise(random_vectors(100_000, 128), 300))
+    queries = random_vectors(100, 128, seed=1)
+    there = index.on_device("cuda")
+    assert "exact on cuda" in repr(there)
+    np.testing.assert_array_equal(there.search(queries, 10).keys, index.search(queries, 10).keys)
+    np.testing.assert_array_equal(there.search(queries, 10).scores, index.search(queries, 10).scores)
+
+
+def test_opening_reads_no_vectors_and_searching_reads_norms_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "BLOCK_VALUES", 8 * 10)
+    vectors = random_vectors(35, 8).astype(np.float16)
+    index = VectorIndex(vectors)
+    scan = index._search._scan  # type: ignore[attr-defined]
+    assert scan._inverse == {}
+    index.search(vectors[:1], 1)
+    assert sorted(scan._inverse) == [0, 10, 20, 30]
+
+
+@dataclass
+class Rows:
+    """What a manifest says of a segment."""
+
+    vectors: int
+    index: str
+
+
+def test_a_segment_opens_by_its_kind_of_index(tmp_path: Path) -> None:
+    vectors = random_vectors(30, 8).astype(np.float16)
+    np.save(tmp_path / "vectors.npy", vectors)
+    build_graph(vectors, "float16", tmp_path / "index.usearch")
+    for kind, files in (("exact", "vectors.npy"), ("hnsw", "index.usearch")):
+        alone = tmp_path / kind
+        alone.mkdir()
+        (tmp_path / files).rename(alone / files)
+        index = VectorIndex.open(alone, Rows(30, kind), 8, "float16")  # type: ignore[arg-type]
+        np.testing.assert_array_equal(index.vectors, vectors)
+        assert kind in repr(index) and index.search(vectors[7:8], 1).keys == 7
+
+
+@pytest.mark.parametrize("wrong", [{"count": 29}, {"dims": 7}, {"dtype": "int8"}, {"cut": True}])
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_files_that_are_not_what_the_manifest_says_are_refused(
+    tmp_path: Path, kind: str, wrong: dict[str, object]
+) -> None:
+    vectors = random_vectors(30, 8).astype(np.float16)
+    if kind == "exact":
+        path = tmp_path / "vectors.npy"
+        np.save(path, vectors)
+    else:
+        path = tmp_path / "index.usearch"
+        build_graph(vectors, "float16", path)
+    if wrong.get("cut"):
+        path.write_bytes(path.read_bytes()[:300])
+    segment, dims, dtype = Rows(30, kind), 8, "float16"
+    segment.vectors = int(str(wrong.get("count", 30)))
+    with pytest.raises(KBError, match=f"{path.name}: .*kb build"):
+        VectorIndex.open(tmp_path, segment, int(str(wrong.get("dims", dims))), wrong.get("dtype", dtype))  # type: ignore[arg-type]
