@@ -102,12 +102,12 @@ def test_threads_and_pickles_see_the_same(table: EntityTable) -> None:
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 def test_a_forked_child_opens_its_own_connection(table: EntityTable) -> None:
-    connection = table._connection()
+    connection, _ = table._connection()
     assert table.get("Q90") == PARIS
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     child = context.Process(
-        target=lambda: answers.put((table.get("Q90"), table._connection() is not connection))
+        target=lambda: answers.put((table.get("Q90"), table._connection()[0] is not connection))
     )
     child.start()
     assert answers.get() == (PARIS, True)
@@ -117,7 +117,7 @@ def test_a_forked_child_opens_its_own_connection(table: EntityTable) -> None:
 
 def test_an_open_table_cannot_be_written(table: EntityTable) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        table._connection().execute("DELETE FROM entities")
+        table._connection()[0].execute("DELETE FROM entities")
 
 
 def test_same_entities_same_bytes(tmp_path: Path) -> None:

@@ -1,19 +1,28 @@
-"""`onegen-el kb build`: make a knowledge base of a file of entities.
+"""`onegen-el kb build`: make a knowledge base of a file of entities, or of another knowledge base.
 
 Knows options and what is shown; the work is `onegen_el.knowledge`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from onegen_el.document import Entity
+
 
 def build(
-    source: Annotated[Path, typer.Argument(help="Entities: .jsonl, .jsonl.gz, .csv or .parquet.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Entities: .jsonl, .jsonl.gz, .csv, .parquet, or the folder of a knowledge base."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the knowledge base.")],
     model: Annotated[
         str | None, typer.Option(help="Folder or hub id of the model; default is the bundled one.")
@@ -22,44 +31,49 @@ def build(
     template: Annotated[
         str, typer.Option(help="Text of an entity, of {title} and {description}.")
     ] = "{title}: {description}",
+    alias_vectors: Annotated[
+        int, typer.Option(min=0, help="Vectors for up to so many aliases of each entity, beside its own.")
+    ] = 0,
+    dims: Annotated[
+        int, typer.Option(min=0, help="Shorten the model's vectors to so many dimensions; 0: as they are.")
+    ] = 0,
     index: Annotated[
         Literal["auto", "exact", "hnsw"],
-        typer.Option(help="Search; auto is exact below 500,000 entities, else hnsw."),
+        typer.Option(help="Search; auto is exact below 500,000 vectors, else hnsw."),
     ] = "auto",
     dtype: Annotated[Literal["int8", "float16"], typer.Option(help="Type of the stored vectors.")] = "int8",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")] = "auto",
-    note: Annotated[
-        str | None, typer.Option(help="Where and when the entities come from; default is the file's name.")
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of model and graph; the bytes of a graph repeat with one, the default."),
     ] = None,
+    note: Annotated[
+        str | None, typer.Option(help="Where the entities come from; default is the source's name.")
+    ] = None,
+    date: Annotated[str, typer.Option(help="Of when the entities are, such as 2024-05-01.")] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say on stdout what was built and the seconds of each stage.")
+    ] = False,
 ) -> None:
     """Embed the entities of SOURCE and write the folder OUT.
 
-    A build that was stopped goes on where it was when the same command is given again.
+    A build that was stopped goes on where it was when the same command is given again. Where OUT is a
+    knowledge base already, it is replaced when the new one is whole.
     """
     # Imported here because torch and transformers take seconds, which `--help` need not wait for.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from onegen_el.cli.kb_shown import embedder, shown_stages, tell
+    from onegen_el.errors import KBError
+    from onegen_el.knowledge import build_kb
 
-    from onegen_el.backbone import load_backbone
-    from onegen_el.errors import ModelError
-    from onegen_el.knowledge import build_kb, read_entities
-
-    entities = islice(read_entities(source), limit)
-    backbone = load_backbone(model, device=device)
-    if backbone.manifest.entity_fingerprint:
-        raise ModelError(
-            f"{model}: was tuned for the entity vectors of model {backbone.manifest.entity_fingerprint[:12]} "
-            "and makes none of its own; build with that model, its knowledge bases serve this one too"
+    entities = islice(_entities(source), limit)
+    backbone = embedder(model, device, threads)
+    if dims and dims >= backbone.dims:
+        raise KBError(
+            f"the vectors of model {backbone.name} have {backbone.dims} dimensions; --dims must be less, "
+            "or be left out"
         )
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("reading entities", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, description="embedding entities", completed=done, total=total)
-
-        manifest = build_kb(
+    with shown_stages() as show:
+        built = build_kb(
             entities,
             backbone.embed_entities,
             out,
@@ -68,7 +82,17 @@ def build(
             template=template,
             dtype=dtype,
             index=index,
+            dims=dims,
+            alias_vectors=alias_vectors,
             source=note or source.name,
+            date=date,
+            threads=threads or 1,
             progress=show,
         )
-    console.print(f"{out}: {manifest.count:,} entities")
+    tell(out, built, as_json)
+
+
+def _entities(source: Path) -> Iterator[Entity]:
+    from onegen_el.knowledge import KnowledgeBase, read_entities
+
+    return iter(KnowledgeBase.open(source)) if source.is_dir() else read_entities(source)

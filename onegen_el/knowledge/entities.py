@@ -1,7 +1,7 @@
 """The entity table: one SQLite file, row key = row number of the entity's vector.
 
 Knows how entities are stored compactly; knows nothing of vectors. Open tables are read-only and may be
-used from any thread and after a fork.
+used from any thread and after a fork; they go on after the file was deleted, as the process keeps it open.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ SELECT = """
 SELECT key, id, title, description, aliases, types, prior, qid, wikipedia_title
 FROM entities JOIN kinds USING (kind)
 """
-# The page of that name first, then the best known entity of that name, then the first one.
+PAGE = 4096  # rows that an iteration takes at a time, so that others get their turn
+# The page of that name first, then the best known entities of that name, then in the order of the keys.
 BY_TITLE = f"""
 SELECT * FROM ({SELECT} WHERE title = :title
     UNION ALL {SELECT} WHERE typeof(wikipedia_title) = 'text' AND wikipedia_title = :title)
-ORDER BY coalesce(wikipedia_title = :title OR wikipedia_title = {SAME}, 0) DESC, prior DESC, key LIMIT 1
+ORDER BY coalesce(wikipedia_title = :title OR wikipedia_title = {SAME}, 0) DESC, prior DESC, key
 """
 MMAP_BYTES = 1 << 40  # more than any file: SQLite maps what there is
 
@@ -53,7 +54,7 @@ class EntityTable:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._local = threading.local()
+        self._opened: tuple[int, sqlite3.Connection, threading.Lock] | None = None
         self._count = self._fetch("SELECT coalesce(max(key) + 1, 0) FROM entities")[0][0]
 
     @classmethod
@@ -65,11 +66,13 @@ class EntityTable:
         return int(self._count)
 
     def __iter__(self) -> Iterator[Entity]:
-        try:
-            for row in self._connection().execute(f"{SELECT} ORDER BY key"):
-                yield _entity(row)
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+        return self.since(0)
+
+    def since(self, key: int) -> Iterator[Entity]:
+        """Entities in the order of their keys, from `key` on."""
+        while rows := self._fetch(f"{SELECT} WHERE key >= ? ORDER BY key LIMIT {PAGE}", (key,)):
+            yield from map(_entity, rows)
+            key = rows[-1][0] + 1
 
     def __repr__(self) -> str:
         return f"EntityTable({len(self):,} entities, {self.path})"
@@ -77,15 +80,31 @@ class EntityTable:
     def __reduce__(self) -> tuple[Any, ...]:
         return EntityTable.open, (self.path,)
 
+    def close(self) -> None:
+        """Closes the file, until it is asked for something again."""
+        if self._opened is not None and self._opened[0] == os.getpid():
+            self._opened[1].close()
+        self._opened = None
+
     def get(self, entity_id: str) -> Entity | None:
         """The entity with this id, None if there is none."""
         rows = self._fetch(f"{SELECT} WHERE id = ?", (entity_id,))
         return _entity(rows[0]) if rows else None
 
+    def keys(self, ids: Iterable[str]) -> dict[str, int]:
+        """Keys of those of `ids` that are here."""
+        wanted = "SELECT value FROM json_each(?)"
+        return dict(
+            self._fetch(f"SELECT id, key FROM entities WHERE id IN ({wanted})", (json.dumps(list(ids)),))
+        )
+
     def by_title(self, title: str) -> Entity | None:
         """The entity whose Wikipedia title this is, else the one of highest prior with this title."""
-        rows = self._fetch(BY_TITLE, {"title": title})
-        return _entity(rows[0]) if rows else None
+        return next((entity for _, entity in self.titled(title)), None)
+
+    def titled(self, title: str) -> list[tuple[int, Entity]]:
+        """Keys and entities with this title or Wikipedia title, in the order of `by_title`."""
+        return [(row[0], _entity(row)) for row in self._fetch(BY_TITLE, {"title": title})]
 
     def many(self, keys: Sequence[int]) -> list[Entity]:
         """Entities of `keys` in that order, repetitions allowed; raises IndexError for an unknown key."""
@@ -99,18 +118,22 @@ class EntityTable:
         except KeyError as error:
             raise IndexError(f"no entity has key {error}; keys are 0 to {len(self) - 1}") from error
 
-    def _connection(self) -> sqlite3.Connection:
-        # SQLite connections must not cross a fork, so each is remembered with its process.
-        owner, connection = getattr(self._local, "opened", (None, None))
-        if connection is None or owner != os.getpid():
-            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    def _connection(self) -> tuple[sqlite3.Connection, threading.Lock]:
+        # SQLite connections must not cross a fork, so it is remembered with its process; the lock too, which
+        # another thread may have held when the process was forked.
+        if self._opened is None or self._opened[0] != os.getpid():
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+            )
             connection.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
-            self._local.opened = (os.getpid(), connection)
-        return connection
+            self._opened = (os.getpid(), connection, threading.Lock())
+        return self._opened[1:]
 
     def _fetch(self, query: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
         try:
-            return self._connection().execute(query, values).fetchall()
+            connection, lock = self._connection()
+            with lock:
+                return connection.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
 

@@ -14,8 +14,8 @@ import pandas as pd
 from onegen_el.document import TITLE_PREFIX, Entity
 from onegen_el.errors import InputError
 from onegen_el.knowledge import KnowledgeBase
-from onegen_el.knowledge.build import entity_text
 from onegen_el.knowledge.sources import read_entities
+from onegen_el.knowledge.texts import entity_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,18 @@ def read_catalog(
 
     Raises InputError where a table cannot be read.
     """
-    catalog = _catalog(read_entities(Path(entities)), template)
+    return _with_links(_catalog(read_entities(Path(entities)), template), links)
+
+
+def catalog_of_kb(
+    kb: KnowledgeBase, template: str = "{title}: {description}", links: str | Path = ""
+) -> Catalog:
+    """Entities of a knowledge base in its order, which is that of `kb.vectors`, and the names of `links`."""
+    return _with_links(_catalog(kb, template), links)
+
+
+def _with_links(catalog: Catalog, links: str | Path) -> Catalog:
+    """Raises InputError where the table of further names cannot be read."""
     if links:
         try:
             table = pd.read_csv(links, sep="\t", quoting=3, keep_default_na=False, dtype=str)
@@ -52,11 +63,6 @@ def read_catalog(
             if identifier in catalog.index:
                 catalog.index.setdefault(name, catalog.index[identifier])
     return catalog
-
-
-def catalog_of_kb(kb: KnowledgeBase, template: str = "{title}: {description}") -> Catalog:
-    """Entities of a knowledge base, index = key."""
-    return _catalog(kb.table, template)
 
 
 def _catalog(entities: Iterable[Entity], template: str) -> Catalog:
