@@ -81,6 +81,11 @@ class Backbone(nn.Module):
     def dims(self) -> int:
         return self.manifest.dims
 
+    def tag(self, policy: str | None) -> tuple[int, ...]:
+        """Token ids that tell a marking policy; raises ModelError for one the model does not know."""
+        text = self.grammar.tag_text(policy)
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else ()
+
     @property
     def aligned(self) -> bool:
         return self.grammar.positions == "aligned"

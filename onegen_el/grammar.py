@@ -7,6 +7,7 @@ Roles and objective: OneGen, arXiv 2409.05152, section 3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -16,6 +17,8 @@ from onegen_el.errors import ModelError
 
 SOURCE, OUTPUT = 0, 1
 CASINGS = 3  # lower, Capitalised, ALL CAPS
+DEFAULT_POLICY = "default"
+POLICY_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class Role(IntEnum):
@@ -35,6 +38,8 @@ class Grammar:
     `"sequential"` is what pretrained decoders know: everything that was prompted is copied.
     `attention="prefix"` lets prompt tokens see each other in both directions.
     `token_types="casing"` tells an uncased model lower / Capitalised / ALL CAPS through token types.
+    `policies` are marking policies beside the default one (what counts as a mention differs from corpus to
+    corpus); each is told to the model by its name and a colon in front of the text.
     """
 
     open: str = "<MENTION>"
@@ -48,6 +53,7 @@ class Grammar:
     positions: Literal["aligned", "sequential"] = "sequential"
     attention: Literal["causal", "prefix"] = "causal"
     token_types: Literal["none", "casing"] = "none"
+    policies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choices = {
@@ -61,6 +67,11 @@ class Grammar:
         for name in ("open", "close", "query", "entity_token"):
             if not getattr(self, name):
                 raise ModelError(f"grammar: {name} is empty")
+        for name in self.policies:
+            if not POLICY_NAME.fullmatch(name) or name == DEFAULT_POLICY:
+                raise ModelError(
+                    f"grammar: policy {name!r} must be a name of small letters, other than {DEFAULT_POLICY!r}"
+                )
 
     @property
     def new_tokens(self) -> tuple[str, ...]:
@@ -68,14 +79,28 @@ class Grammar:
         marks = (self.open, self.close, self.query, self.follow_up, self.entity_token)
         return tuple(dict.fromkeys(mark for mark in marks if mark))
 
+    def tag_text(self, policy: str | None) -> str:
+        """What is put before a text to be marked by `policy`, "" for the default (None or "default").
+
+        Raises ModelError for a policy that the model was not trained for.
+        """
+        if policy in (None, DEFAULT_POLICY):
+            return ""
+        if policy not in self.policies:
+            known = ", ".join((DEFAULT_POLICY, *self.policies))
+            raise ModelError(f"policy {policy!r} is not one this model knows; choose one of: {known}")
+        return f"{policy}:"
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        # Without policies the dictionary, and so the fingerprint, is that of models that never had any.
+        row = asdict(self)
+        return row if self.policies else {name: row[name] for name in row if name != "policies"}
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> Grammar:
         """Raises ModelError on a field this version does not know."""
         try:
-            return cls(**row)
+            return cls(**{**row, "policies": tuple(row.get("policies", ()))})
         except TypeError as error:
             raise ModelError(
                 f"grammar: {error}; the model was made by another version of onegen-el"
@@ -136,7 +161,8 @@ def token_type(casing: int, stream: int) -> int:
 class Prompted:
     """One window as it is put to the model: the source tokens shown and the part to be copied.
 
-    `shown` are indices of the document's tokens in prompt order; `shown[first:last]` is copied.
+    `shown` are indices of the document's tokens in prompt order; `shown[first:last]` is copied. `tag` are the
+    tokens that tell the marking policy, between the grammar's prefix and the source.
     """
 
     ids: Sequence[int]
@@ -145,19 +171,20 @@ class Prompted:
     shown: Sequence[int]
     first: int
     last: int
+    tag: tuple[int, ...] = ()
 
 
 def prompt_layout(marks: MarkIds, window: Prompted, aligned: bool) -> Layout:
-    """The prompt: prefix, shown source tokens, suffix; its last token decides the first output token."""
+    """The prompt: prefix, tag, shown source tokens, suffix; its last token decides the first output token."""
     layout = Layout()
-    for token in marks.prefix:
+    for token in (*marks.prefix, *window.tag):
         layout.add(token, len(layout), token_type(0, SOURCE), Role.CTX)
     for index in window.shown:
         layout.add(window.ids[index], len(layout), token_type(window.casing[index], SOURCE), Role.CTX)
     for token in marks.suffix:
         layout.add(token, len(layout), token_type(0, SOURCE), Role.CTX)
     if aligned:
-        layout.positions[-1] = len(marks.prefix) + window.first
+        layout.positions[-1] = len(marks.prefix) + len(window.tag) + window.first
     return layout
 
 
@@ -171,6 +198,7 @@ class OutputWriter:
         self.marks, self.window, self.aligned = marks, window, aligned
         self.at = window.first
         self.layout = prompt_layout(marks, window, aligned)
+        self._before = len(marks.prefix) + len(window.tag)  # tokens in front of the source
 
     @property
     def done(self) -> bool:
@@ -187,7 +215,7 @@ class OutputWriter:
         return self.window.breakable[self.window.shown[self.at]]
 
     def _add(self, token: int, casing: int, role: Role) -> None:
-        position = len(self.marks.prefix) + self.at if self.aligned else len(self.layout)
+        position = self._before + self.at if self.aligned else len(self.layout)
         self.layout.add(token, position, token_type(casing, OUTPUT), role)
 
     def copy(self) -> None:

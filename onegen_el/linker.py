@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from onegen_el.backbone import Backbone, load_backbone
+from onegen_el.coherence import coherent
 from onegen_el.decoding import decode, query_states
 from onegen_el.document import Candidate, Entity, LinkedDocument, Mention
 from onegen_el.errors import InputError
@@ -29,18 +30,21 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
     from spacy.vocab import Vocab
 
+_Found = tuple[int, int, float, Tensor]  # start and end in the text, probability of the marks, query state
 _Placed = tuple[int, int, tuple[int, int]]  # first and last token (exclusive) under a given span, the span
 RANKED = 16  # candidates fetched for a mention before the prior is mixed in, at least
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """A marked span of a text with its probability and where its query vector stands."""
+class MarkedDocument:
+    """A text with its marked spans, not linked yet: code-point `spans` in text order, the `probabilities` of
+    their marks, and their queries, unit vectors float32 `[spans, dims]`."""
 
-    start: int
-    end: int
-    probability: float
-    query: int
+    id: str
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    probabilities: tuple[float, ...]
+    queries: np.ndarray
 
 
 def load(
@@ -50,20 +54,22 @@ def load(
     top_k: int = 5,
     min_score: float | None = None,
     batch_size: int = 16,
+    policy: str | None = None,
 ) -> EntityLinker:
     """A linker of a model and a knowledge base (folders or hub ids; None: those of the package).
 
     Raises ModelError or KBError, also where the two do not belong together.
     """
     backbone = load_backbone(model, device)
-    return EntityLinker(backbone, KnowledgeBase.open(kb), top_k, min_score, batch_size)
+    return EntityLinker(backbone, KnowledgeBase.open(kb), top_k, min_score, batch_size, policy)
 
 
 class EntityLinker:
     """Marks mentions in texts and links them to the entities of a knowledge base.
 
     `top_k` candidates are kept for each mention; a mention whose best score is below `min_score` (None:
-    the model's own threshold) is NIL; `batch_size` windows are decoded together.
+    the model's own threshold) is NIL; `batch_size` windows are decoded together. `policy` says what is marked
+    where the model knows several marking policies (None: its default; `ModelManifest.grammar.policies`).
     """
 
     def __init__(
@@ -73,13 +79,15 @@ class EntityLinker:
         top_k: int = 5,
         min_score: float | None = None,
         batch_size: int = 16,
+        policy: str | None = None,
     ) -> None:
         if top_k < 1 or batch_size < 1:
             raise InputError(f"top_k and batch_size must be at least 1, got {top_k} and {batch_size}")
         kb.check_model(backbone.manifest.serves, backbone.name)
         self.backbone, self.kb = backbone, kb
         self.top_k, self.batch_size = top_k, batch_size
-        self.calibration = backbone.manifest.calibration
+        self.policy, self.tag = policy, backbone.tag(policy)
+        self.calibration = backbone.manifest.calibration_of(policy)
         self.min_score = self.calibration.min_score if min_score is None else min_score
 
     def __repr__(self) -> str:
@@ -100,7 +108,18 @@ class EntityLinker:
         self, documents: Iterable[tuple[str, str]], batch_size: int | None = None
     ) -> Iterator[LinkedDocument]:
         """(id, text) pairs as linked documents in the same order; reads ahead only a few batches."""
-        size = batch_size or self.batch_size
+        for group in self._groups(documents, batch_size or self.batch_size):
+            yield from self.retrieve(group)
+
+    def mark(
+        self, documents: Iterable[tuple[str, str]], batch_size: int | None = None
+    ) -> Iterator[MarkedDocument]:
+        """(id, text) pairs with their marked spans and queries, in the same order; `retrieve` links them."""
+        for group in self._groups(documents, batch_size or self.batch_size):
+            yield from group
+
+    def _groups(self, documents: Iterable[tuple[str, str]], size: int) -> Iterator[list[MarkedDocument]]:
+        """MarkedDocument documents, those of a few batches of windows together."""
         ahead: list[tuple[str, SourceTokens]] = []
         windows = 0
         for identifier, text in documents:
@@ -108,9 +127,10 @@ class EntityLinker:
             ahead.append((identifier, tokens))
             windows += 1 + len(tokens) // self.backbone.manifest.windows.own
             if windows >= 4 * size:
-                yield from self._link(ahead, size)
+                yield self._mark(ahead, size)
                 ahead, windows = [], 0
-        yield from self._link(ahead, size)
+        if ahead:
+            yield self._mark(ahead, size)
 
     def link(self, text: str, mentions: Sequence[tuple[int, int]], id: str = "") -> LinkedDocument:
         """Links given code-point spans of a text instead of marking it; spans may overlap.
@@ -126,7 +146,7 @@ class EntityLinker:
             tasks = self._windows_around(tokens, layer)
             for at in range(0, len(tasks), self.batch_size):
                 batch = tasks[at : at + self.batch_size]
-                prompted = [window.prompted(tokens, self.backbone.aligned) for window, _ in batch]
+                prompted = [window.prompted(tokens, self.backbone.aligned, self.tag) for window, _ in batch]
                 ranges = [
                     [(first + shift, last + shift) for first, last, _ in inside]
                     for window, inside in batch
@@ -137,12 +157,11 @@ class EntityLinker:
                     for row, (first, last, span) in zip(rows, inside, strict=True):
                         if window.start <= first and last <= window.end:
                             states[span] = row
-        marked = [_Span(start, end, 1.0, index) for index, (start, end) in enumerate(spans)]
-        queries = torch.stack([states[span] for span in spans]) if spans else None
-        return self._documents([(id, tokens)], [marked], queries)[0]
+        queries = self._unit([states[span] for span in spans])
+        return self.retrieve([MarkedDocument(id, text, tuple(spans), (1.0,) * len(spans), queries)])[0]
 
-    def _link(self, documents: Sequence[tuple[str, SourceTokens]], size: int) -> list[LinkedDocument]:
-        """Marks and links some documents at once."""
+    def _mark(self, documents: Sequence[tuple[str, SourceTokens]], size: int) -> list[MarkedDocument]:
+        """Marks some documents at once."""
         settings, aligned = self.backbone.manifest.windows, self.backbone.aligned
         windows = [
             (number, window)
@@ -151,44 +170,62 @@ class EntityLinker:
         ]
         # Windows of like size are decoded together, so that little is padded.
         order = sorted(range(len(windows)), key=lambda index: _size(windows[index][1]))
-        spans: list[list[_Span]] = [[] for _ in documents]
-        states: list[Tensor] = []
-        queries = 0
+        found: list[list[_Found]] = [[] for _ in documents]
         for at in range(0, len(order), size):
             batch = [windows[index] for index in order[at : at + size]]
-            prompted = [window.prompted(documents[number][1], aligned) for number, window in batch]
+            prompted = [window.prompted(documents[number][1], aligned, self.tag) for number, window in batch]
             decoded = decode(self.backbone, prompted, bias=self.calibration.mark_bias)
-            for (number, window), prompt, marked in zip(batch, prompted, decoded.mentions, strict=True):
+            rows = zip(batch, prompted, decoded.mentions, decoded.states, strict=True)
+            for (number, window), prompt, marked, states in rows:
                 tokens = documents[number][1]
-                for mention in marked:
+                for mention, state in zip(marked, states, strict=True):
                     first, last = prompt.shown[mention.first], prompt.shown[mention.last - 1] + 1
                     # Without aligned positions the context is copied too; its marks are its own window's.
                     if window.start <= first < window.end:
                         start, end = tokens.span(first, last)
                         if start < end:
-                            spans[number].append(_Span(start, end, mention.probability, queries))
-                    queries += 1
-            states += decoded.states
-        kept = [_without_overlaps(marked) for marked in spans]
-        return self._documents(documents, kept, torch.cat(states) if states else None)
+                            found[number].append((start, end, mention.probability, state))
+        kept = [_without_overlaps(spans) for spans in found]
+        queries = self._unit([state for spans in kept for *_, state in spans])
+        parts = np.split(queries, np.cumsum([len(spans) for spans in kept])[:-1])
+        return [
+            MarkedDocument(
+                identifier,
+                tokens.text,
+                tuple((start, end) for start, end, *_ in spans),
+                tuple(chance for _, _, chance, _ in spans),
+                part,
+            )
+            for (identifier, tokens), spans, part in zip(documents, kept, parts, strict=True)
+        ]
 
-    def _documents(
-        self,
-        documents: Sequence[tuple[str, SourceTokens]],
-        spans: Sequence[list[_Span]],
-        states: Tensor | None,
-    ) -> list[LinkedDocument]:
-        """Looks up all spans' entities in one search and puts the documents together."""
-        found: list[list[tuple[Entity, float]]] = []
-        if states is not None and len(states):
-            with torch.inference_mode():
-                vectors = self.backbone.vectors(states).cpu().numpy()
-            found = self._candidates(vectors)
-        linked = []
-        for (identifier, tokens), marked in zip(documents, spans, strict=True):
-            mentions = tuple(self._mention(tokens.text, span, found[span.query]) for span in marked)
-            linked.append(LinkedDocument(identifier, tokens.text, mentions))
-        return linked
+    def _unit(self, states: Sequence[Tensor]) -> np.ndarray:
+        """Query vectors float32 `[n, dims]` of query states."""
+        if not states:
+            return np.empty((0, self.backbone.dims), np.float32)
+        with torch.inference_mode():
+            vectors: np.ndarray = self.backbone.vectors(torch.stack(list(states))).cpu().numpy()
+        return vectors
+
+    def retrieve(self, documents: Sequence[MarkedDocument]) -> list[LinkedDocument]:
+        """Looks up the entities of all marked spans in one search and puts the documents together."""
+        weight = self.calibration.coherence
+        queries = [
+            coherent(marked.queries, [marked.text[start:end] for start, end in marked.spans], weight)
+            for marked in documents
+        ]
+        found = iter(self._candidates(np.concatenate(queries)) if any(map(len, queries)) else ())
+        return [
+            LinkedDocument(
+                marked.id,
+                marked.text,
+                tuple(
+                    self._mention(marked.text, span, chance, next(found))
+                    for span, chance in zip(marked.spans, marked.probabilities, strict=True)
+                ),
+            )
+            for marked in documents
+        ]
 
     def _candidates(self, vectors: np.ndarray) -> list[list[tuple[Entity, float]]]:
         """Best entities of each vector with their scores, best first, ties by entity id."""
@@ -203,19 +240,22 @@ class EntityLinker:
             ranked.append(sorted(scored, key=lambda pair: (-pair[1], pair[0].id))[: self.top_k])
         return ranked
 
-    def _mention(self, text: str, span: _Span, found: Sequence[tuple[Entity, float]]) -> Mention:
+    def _mention(
+        self, text: str, span: tuple[int, int], probability: float, found: Sequence[tuple[Entity, float]]
+    ) -> Mention:
+        start, end = span
         best, score = found[0] if found else (None, 0.0)
         linked = best if best is not None and score >= self.min_score else None
         return Mention(
-            start=span.start,
-            end=span.end,
-            surface=text[span.start : span.end],
+            start=start,
+            end=end,
+            surface=text[start:end],
             entity=linked.id if linked else None,
             title=linked.title if linked else None,
             url=linked.url if linked else None,
             label=linked.label if linked else "",
             score=score,
-            detection_score=span.probability,
+            detection_score=probability,
             candidates=tuple(Candidate(entity.id, entity.title, value) for entity, value in found),
         )
 
@@ -288,10 +328,10 @@ def _disjoint_layers(placed: Sequence[_Placed]) -> list[list[_Placed]]:
     return layers
 
 
-def _without_overlaps(spans: Sequence[_Span]) -> list[_Span]:
+def _without_overlaps(found: Sequence[_Found]) -> list[_Found]:
     """In text order; where a window's last mention reaches into the next window, it stays."""
-    kept: list[_Span] = []
-    for span in sorted(spans, key=lambda span: (span.start, span.end)):
-        if not kept or span.start >= kept[-1].end:
-            kept.append(span)
+    kept: list[_Found] = []
+    for start, end, chance, state in sorted(found, key=lambda item: item[:2]):
+        if not kept or start >= kept[-1][1]:
+            kept.append((start, end, chance, state))
     return kept

@@ -6,7 +6,8 @@ Knows the file and its versions; does not know the weights.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,21 @@ class Calibration:
     """Numbers chosen on development sets and stored with the model.
 
     `mark_bias` is added to the log-odds of a mark against copying; candidates whose score is below
-    `min_score` are not linked; the score is cosine + `prior_weight` x the entity's prior.
+    `min_score` are not linked; the score is cosine + `prior_weight` x the entity's prior. `coherence` is the
+    weight with which mentions of like names in a document help one another (`onegen_el.coherence`).
     """
 
     mark_bias: float = 0.0
     min_score: float = 0.0
     prior_weight: float = 0.0
+    coherence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest:
     """What `onegen_el.json` says of a model folder; `dims` is the size of query and entity vectors.
+
+    `policies` has the calibrations of marking policies beside the default, where they have their own.
 
     `entity_fingerprint` is that of the model that embeds the entities this model's queries were trained
     for; empty: itself. A knowledge base must have been built with that model. `base_fingerprint` is, of an
@@ -44,6 +49,7 @@ class ModelManifest:
     grammar: Grammar = field(default_factory=Grammar)
     windows: WindowSettings = field(default_factory=WindowSettings)
     calibration: Calibration = field(default_factory=Calibration)
+    policies: Mapping[str, Calibration] = field(default_factory=dict)
     dims: int = 0
     projected: bool = False
     fingerprint: str = ""
@@ -63,8 +69,18 @@ class ModelManifest:
         """Fingerprint that a knowledge base must have to be searched with this model."""
         return self.entity_fingerprint or self.fingerprint
 
+    def calibration_of(self, policy: str | None) -> Calibration:
+        """The calibration of a marking policy: its own, else the default's."""
+        return self.policies.get(policy or "", self.calibration)
+
+    def calibrated(self, policy: str | None, calibration: Calibration) -> ModelManifest:
+        """The same manifest with another calibration of this policy; raises ModelError for an unknown one."""
+        if self.grammar.tag_text(policy):
+            return replace(self, policies={**self.policies, str(policy): calibration})
+        return replace(self, calibration=calibration)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "grammar": self.grammar.to_dict()}
 
     @classmethod
     def read(cls, folder: Path) -> ModelManifest:
@@ -85,9 +101,12 @@ class ModelManifest:
                     "grammar": Grammar.from_dict(row["grammar"]),
                     "windows": WindowSettings(**row["windows"]),
                     "calibration": Calibration(**row["calibration"]),
+                    "policies": {
+                        name: Calibration(**numbers) for name, numbers in row.get("policies", {}).items()
+                    },
                 }
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{path}: not a onegen-el model manifest ({error!r})") from error
 
 

@@ -51,14 +51,15 @@ class Window:
     context: tuple[int, int]
     head: int
 
-    def prompted(self, tokens: SourceTokens, aligned: bool) -> Prompted:
-        """The window as put to the model; without aligned positions all that is shown is copied."""
+    def prompted(self, tokens: SourceTokens, aligned: bool, tag: tuple[int, ...] = ()) -> Prompted:
+        """The window as put to the model; without aligned positions all that is shown is copied. `tag` tells
+        the marking policy (`Backbone.tag`)."""
         shown = [*range(self.head), *range(*self.context)]
         first = self.head + self.start - self.context[0]
         last = first + self.end - self.start
         if not aligned:
             first, last = 0, len(shown)
-        return Prompted(tokens.ids, tokens.casing, tokens.breakable, shown, first, last)
+        return Prompted(tokens.ids, tokens.casing, tokens.breakable, shown, first, last, tag)
 
 
 def cut_windows(tokens: SourceTokens, settings: WindowSettings) -> list[Window]:

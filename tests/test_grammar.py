@@ -29,6 +29,7 @@ def marked_windows(draw: st.DrawFn) -> tuple[Prompted, list[tuple[int, int]]]:
         shown=range(total),
         first=before,
         last=before + copied,
+        tag=draw(st.sampled_from([(), (700,), (700, 701)])),
     )
     places = [i for i in range(before, before + copied) if window.breakable[i]]
     starts = draw(st.lists(st.sampled_from(places), unique=True).map(sorted)) if places else []

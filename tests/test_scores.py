@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -181,16 +181,27 @@ class Told:
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
         self.calibration, self.min_score, self.top_k = Calibration(), 0.77, 5
-        self.broken = False
+        self.broken, self.needs = False, -0.5
+        self.ann: Callable[[float], tuple[tuple[str, float], ...]] = lambda coherence: (("Q1", 0.8),)
 
-    def annotate(self, documents: Iterable[tuple[str, str]]) -> Iterator[LinkedDocument]:
+    def mark(self, documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, bool]]:
         if self.broken:
             raise KeyboardInterrupt
-        ann = [self.mention(ANN, ("Q1", 0.8))] if self.calibration.mark_bias >= -0.5 else []
+        for identifier, text in documents:
+            yield identifier, text, self.calibration.mark_bias >= self.needs
+
+    def retrieve(self, marked: Sequence[tuple[str, str, bool]]) -> list[LinkedDocument]:
         bob = self.mention(BOB, ("Q3", 0.8), ("Q2", 0.79))
         eve = self.mention(EVE, ("Q9", 0.5))
-        for identifier, text in documents:
-            yield LinkedDocument(identifier, text, (*ann, bob, eve, self.mention(ROME)))
+        first = self.mention(ANN, *self.ann(self.calibration.coherence))
+        return [
+            LinkedDocument(
+                identifier,
+                text,
+                (*([first] if ann else []), bob, eve, self.mention(ROME)),
+            )
+            for identifier, text, ann in marked
+        ]
 
     def mention(self, span: tuple[int, int], *scored: tuple[str, float]) -> Mention:
         candidates = tuple(Candidate(entity, entity, value) for entity, value in scored)
@@ -223,6 +234,15 @@ def test_calibration_is_of_the_mean_over_corpora_whatever_their_sizes(kb: Knowle
     assert calibration.min_score == 0.52
     # In the long one two of three links are found, all of them right: F1 is 0.8.
     assert f1 == pytest.approx((0.8 + 1 + 1) / 3)
+
+
+def test_coherence_is_used_only_where_it_helps(kb: KnowledgeBase) -> None:
+    linker = Told(kb)
+    assert choose(linker, one=CORPUS)[0].coherence == 0.0
+    linker.needs = -9.0  # always marked, and another's without coherence
+    linker.ann = lambda coherence: (("Q9", 0.9), ("Q1", 0.7 + coherence))
+    assert choose(linker, one=CORPUS)[0].coherence == 0.25
+    assert choose(linker, one=CORPUS)[1] == 1.0
 
 
 def test_equal_scores_go_to_the_smaller_id_as_in_the_linker(kb: KnowledgeBase) -> None:

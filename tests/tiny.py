@@ -139,4 +139,5 @@ def random_window(backbone: Backbone, seed: int, longest: int = 40) -> Prompted:
         shown=range(total),
         first=before,
         last=before + copied,
+        tag=dice.choice(((), (5, 6))),
     )

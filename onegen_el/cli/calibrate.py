@@ -5,7 +5,6 @@ Knows options and what is shown; the choice is `onegen_el.evaluation.calibrate`'
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,9 @@ def calibrate(
         str | None, typer.Option(help="Folder or hub id of the knowledge base; default is the bundled one.")
     ] = None,
     half: Annotated[Half, typer.Option(help="Documents used: even, odd or all.")] = Half.ALL,
+    policy: Annotated[
+        str | None, typer.Option(help="Marking policy whose thresholds are set; the default one if left out.")
+    ] = None,
 ) -> None:
     """Choose mark bias, score threshold and prior weight of a model on development corpora."""
     from onegen_el.evaluation.calibrate import calibrate as choose
@@ -28,6 +30,6 @@ def calibrate(
     from onegen_el.manifest import ModelManifest, write_manifest
 
     corpora = {str(path): read_gold(path, half) for path in gold}
-    choice = choose(load(model, kb), corpora)
-    write_manifest(model, replace(ModelManifest.read(model), calibration=choice.calibration))
+    choice = choose(load(model, kb, policy=policy), corpora)
+    write_manifest(model, ModelManifest.read(model).calibrated(policy, choice.calibration))
     typer.echo(f"{choice.calibration}, mean InKB F1 {choice.f1:.3f} on {len(corpora)} corpora", err=True)

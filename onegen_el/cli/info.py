@@ -28,7 +28,8 @@ def info() -> None:
     """Versions, the default model and knowledge base with their sizes, and the device."""
     rows = [("onegen-el", __version__), ("python", platform.python_version())]
     rows += [(package, _version(package)) for package in PACKAGES]
-    rows += [("model", _location("model")), ("kb", _location("kb")), ("device", _device())]
+    rows += [("model", _location("model")), ("policies", _policies()), ("kb", _location("kb"))]
+    rows.append(("device", _device()))
     for name, value in rows:
         typer.echo(f"{name:<14}{value}")
 
@@ -42,6 +43,19 @@ def _location(kind: Literal["model", "kb"]) -> str:
         return f"none: {error}"
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder} ({size / 1e6:.1f} MB)"
+
+
+def _policies() -> str:
+    """Marking policies of the default model, the default one first."""
+    from onegen_el.grammar import DEFAULT_POLICY
+    from onegen_el.manifest import ModelManifest
+    from onegen_el.resources import resolve
+
+    try:
+        manifest = ModelManifest.read(resolve(None, "model"))
+    except OnegenError as error:
+        return f"none: {error}"
+    return ", ".join((DEFAULT_POLICY, *manifest.grammar.policies))
 
 
 def _device() -> str:

@@ -57,6 +57,12 @@ def link(
     min_score: Annotated[
         float | None, typer.Option(help="Do not link below this score; the model's own if left out.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What is marked: one of the model's policies (`onegen-el info`); else its default."
+        ),
+    ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Report inputs that cannot be read and go on; exit code 1.")
     ] = False,
@@ -100,7 +106,7 @@ def link(
                 if first is not None:
                     import onegen_el
 
-                    linker = onegen_el.load(model, kb, device, top_k, min_score, batch_size)
+                    linker = onegen_el.load(model, kb, device, top_k, min_score, batch_size, policy)
                     tally.start()
                     for document in linker.annotate(chain([first], documents)):
                         writer.write(document)

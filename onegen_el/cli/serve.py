@@ -36,6 +36,12 @@ def serve(
     min_score: Annotated[
         float | None, typer.Option(help="Do not link below this score; the model's own if left out.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What is marked: one of the model's policies (`onegen-el info`); else its default."
+        ),
+    ] = None,
     max_bytes: Annotated[int, typer.Option(min=1, help="Longer requests are refused.")] = 10_000_000,
 ) -> None:
     """Answer requests over HTTP until it is interrupted."""
@@ -56,7 +62,7 @@ def serve(
 
     # The port is taken before the model is loaded: one in use is told at once.
     with _listen(host, port) as listening:
-        linker = onegen_el.load(model, kb, device, min_score=min_score)
+        linker = onegen_el.load(model, kb, device, min_score=min_score, policy=policy)
         url = _url(host, listening.getsockname()[1])
         typer.echo(f"Listening on {url}/nif (Ctrl-C ends it).")
         typer.echo(f"GERBIL: experiment A2KB or D2KB, add an annotator of any name with the URI {url}/nif")

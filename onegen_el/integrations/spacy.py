@@ -86,6 +86,7 @@ class Settings:
     ents: Ents = "set"
     spans_key: str = "onegen_el"
     mentions: Mentions = "generate"
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         for option, value, legal in (
@@ -118,6 +119,7 @@ class Settings:
         "ents": "set",
         "spans_key": "onegen_el",
         "mentions": "generate",
+        "policy": None,
         "scorer": {"@scorers": "onegen_el.link_scorer.v1"},
     },
     default_score_weights={
@@ -137,10 +139,11 @@ def make_component(
     ents: str,
     spans_key: str,
     mentions: str,
+    policy: Optional[str],  # noqa: UP045
     scorer: Optional[Callable],  # type: ignore[type-arg]  # noqa: UP045
 ) -> "OnegenLinker":
     """Called by `nlp.add_pipe("onegen_el")`; opens no file."""
-    options: dict[str, Any] = {"ents": ents, "spans_key": spans_key, "mentions": mentions}
+    options: dict[str, Any] = {"ents": ents, "spans_key": spans_key, "mentions": mentions, "policy": policy}
     settings = Settings(model, kb, device, batch_size, top_k, min_score, **options)
     return OnegenLinker(name, settings, scorer)
 
@@ -279,7 +282,9 @@ class OnegenLinker(Pipe):
 
             says = self.settings
             model, kb = locate(says.model, "model", self.name), locate(says.kb, "kb", self.name)
-            self._linker = load(model, kb, says.device, says.top_k, says.min_score, says.batch_size)
+            self._linker = load(
+                model, kb, says.device, says.top_k, says.min_score, says.batch_size, says.policy
+            )
         return self._linker
 
 

@@ -269,7 +269,7 @@ def rendered(example: Example, backbone: Backbone) -> list[tuple[str, Role, bool
     the decision before it.
     """
     marks, aligned = backbone.marks, backbone.aligned
-    window = example.window.prompted(example.tokens, aligned)
+    window = example.window.prompted(example.tokens, aligned, example.tag)
     shift = example.window.head - example.window.context[0]
     ranges = [(first + shift, last + shift) for first, last, _ in example.mentions]
     layout, decisions, _ = annotated_layout(marks, window, ranges, aligned)
@@ -292,7 +292,7 @@ def rendered(example: Example, backbone: Backbone) -> list[tuple[str, Role, bool
 def _strings(example: Example, backbone: Backbone, ranges: list[tuple[int, int]]) -> list[str]:
     """A string for each token of the layout; a mark or prompt of several tokens stands at its first."""
     grammar, marks, tokens = backbone.grammar, backbone.marks, example.tokens
-    window = example.window.prompted(tokens, backbone.aligned)
+    window = example.window.prompted(tokens, backbone.aligned, example.tag)
     unknown = backbone.tokenizer.unk_token_id
 
     def source(at: int) -> tuple[str, str]:
@@ -311,6 +311,7 @@ def _strings(example: Example, backbone: Backbone, ranges: list[tuple[int, int]]
         return space, shown + text[end:following].rstrip()
 
     strings = _spread(grammar.prompt_prefix, marks.prefix)
+    strings += _spread(str(backbone.tokenizer.decode(list(window.tag))), window.tag)
     strings += ["".join(source(at)) for at in range(len(window.shown))]
     strings += _spread(grammar.prompt_suffix, marks.suffix)
     opens, closes = {first for first, _ in ranges}, {last for _, last in ranges}

@@ -31,7 +31,8 @@ class Example:
     """A window with its mentions as document token ranges and entity indices (-1: none to learn).
 
     Tokens `copied[0]` to `copied[1]` (exclusive) are copied by the output. `negatives` are entity indices
-    that the corpus names as not meant, for each mention (empty: it names none at all).
+    that the corpus names as not meant, for each mention (empty: it names none at all). `tag` tells the
+    marking policy.
     """
 
     tokens: SourceTokens
@@ -40,12 +41,13 @@ class Example:
     mentions: tuple[tuple[int, int, int], ...]
     marks: str
     negatives: tuple[tuple[int, ...], ...] = ()
+    tag: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """About how many tokens the whole sequence has."""
         shown = self.window.head + self.window.context[1] - self.window.context[0]
-        return shown + self.copied[1] - self.copied[0] + 3 * len(self.mentions) + 4
+        return shown + len(self.tag) + self.copied[1] - self.copied[0] + 3 * len(self.mentions) + 4
 
 
 @dataclass(slots=True)
@@ -80,14 +82,18 @@ def read_examples(
     catalog: Catalog,
     aligned: bool,
     seed: int,
+    tag: Callable[[str], tuple[int, ...]] = lambda policy: (),
 ) -> list[Example]:
-    """Windows of all corpora, each corpus as its recipe says; logs what could not be used."""
+    """Windows of all corpora, each corpus as its recipe says; logs what could not be used. `tag` gives the
+    tokens of a marking policy."""
     examples: list[Example] = []
     for corpus in corpora:
         reach = Reach()
         found: list[Example] = []
         for document in corpus_documents(corpus, root):
-            found += document_examples(document, corpus, tokenize, windows, catalog, reach, aligned)
+            found += document_examples(
+                document, corpus, tokenize, windows, catalog, reach, aligned, tag(corpus.policy)
+            )
         if corpus.limit and len(found) > corpus.limit:
             found = random.Random(seed).sample(found, corpus.limit)
         log.info("%s: %d windows; %s", corpus.path, len(found), reach)
@@ -117,6 +123,7 @@ def document_examples(
     catalog: Catalog,
     reach: Reach,
     aligned: bool,
+    tag: tuple[int, ...] = (),
 ) -> list[Example]:
     """The windows of one document that teach something, with the mentions of what is copied there.
 
@@ -136,7 +143,7 @@ def document_examples(
         teaches = {"all": True, "partial": len(inside) > 0, "none": linked > 0}[corpus.marks]
         if teaches and linked >= corpus.min_links:
             negatives = tuple(named.get(mention, ()) for mention in inside) if named else ()
-            examples.append(Example(tokens, window, copied, inside, corpus.marks, negatives))
+            examples.append(Example(tokens, window, copied, inside, corpus.marks, negatives, tag))
     reach.crossing += len(spans) - len(held)
     reach.unused += len(held) - len({mention for example in examples for mention in example.mentions})
     return examples
@@ -210,12 +217,12 @@ def collate(
     given: list[tuple[int, ...]] = []
     following: list[tuple[int, int, int]] = []
     for row, example in enumerate(examples):
-        window = example.window.prompted(example.tokens, aligned)
+        window = example.window.prompted(example.tokens, aligned, example.tag)
         shift = example.window.head - example.window.context[0]
         ranges = [(first + shift, last + shift) for first, last, _ in example.mentions]
         layout, decisions, queries = annotated_layout(marks, window, ranges, aligned)
         layouts.append(layout)
-        prompt = len(marks.prefix) + len(window.shown) + len(marks.suffix)
+        prompt = len(marks.prefix) + len(window.tag) + len(window.shown) + len(marks.suffix)
         prompts.append(prompt)
         if example.marks != "none":
             told = decisions if example.marks == "all" else list(_told(decisions))

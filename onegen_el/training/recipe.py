@@ -24,7 +24,8 @@ class Corpus:
     corpus that many times; `documents` keeps the first so many documents and `limit` so many windows
     (0 = all), `min_links` only windows with so many linked mentions; `kinds` keeps mentions of these kinds
     (NAM, NOM, PRO; empty = all); `half` keeps documents of even or odd position. `format` is one of
-    `onegen_el.gold.FORMATS`, "auto" tells by name and content.
+    `onegen_el.gold.FORMATS`, "auto" tells by name and content. `policy` is the marking policy, one of the
+    grammar's, that the model is told with these texts.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Corpus:
     kinds: tuple[str, ...] = ()
     genres: tuple[str, ...] = ()
     half: Literal["", "even", "odd"] = ""
+    policy: str = "default"
 
     def __post_init__(self) -> None:
         where = f"data.corpora, {self.path}"
@@ -52,9 +54,9 @@ class Corpus:
 class Data:
     """Where gold and entities come from. Corpus paths are relative to `root`.
 
-    Entities are either a table `entities` (Parquet, JSONL or CSV as for `onegen-el kb build`, best first)
-    with an optional table `links` of further ways to name one (name, id), or those of a knowledge base
-    `kb` (a folder, a hub id, or "bundled"). Hard negatives come from the first `pool` of them (0 = all):
+    Entities are either a table `entities` (Parquet, JSONL or CSV as for `onegen-el kb build`, best first) or
+    those of a knowledge base `kb` (a folder, a hub id, or "bundled"); an optional table `links` has further
+    ways to name one (name, id). Hard negatives come from the first `pool` of them (0 = all):
     the knowledge base the model will be used with.
     """
 

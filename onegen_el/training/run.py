@@ -70,6 +70,7 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
         catalog=catalog,
         aligned=backbone.aligned,
         seed=recipe.optimiser.seed,
+        tag=backbone.tag,
     )
     examples = read(recipe.data.corpora)
     if not examples:
@@ -162,7 +163,7 @@ def _entities(recipe: Recipe, backbone: Backbone) -> tuple[Catalog, Pool]:
     vectors = None
     if data.kb:
         kb = KnowledgeBase.open(None if data.kb == "bundled" else data.kb)
-        catalog = catalog_of_kb(kb, kb.manifest.template)
+        catalog = catalog_of_kb(kb, kb.manifest.template, data.links)
         if recipe.objective.entities == "frozen":
             kb.check_model(backbone.manifest.serves, backbone.name)
             vectors = torch.nn.functional.normalize(torch.from_numpy(kb.vectors.astype("float32")), dim=1)

@@ -48,6 +48,7 @@ def starting_point(recipe: Recipe) -> Backbone:
     # Sequential positions: the copy follows what is shown, and its marks take room as well.
     tokens = backbone.manifest.windows.longest * (1 if backbone.aligned else 3)
     tokens += len(backbone.marks.prefix) + max(1, len(backbone.marks.suffix))
+    tokens += max((len(backbone.tag(policy)) for policy in backbone.grammar.policies), default=0)
     room = backbone.lm.config.max_position_embeddings
     if tokens > room:
         raise RecipeError(
@@ -103,7 +104,7 @@ def _train_on(recipe: Recipe, base: str, manifest: ModelManifest, old: ModelMani
             f"base {recipe.base!r} is an adapter: set lora.rank to go on with it, or make it a whole model "
             "with `onegen-el train merge`"
         )
-    if manifest.grammar != old.grammar:
+    if replace(manifest.grammar, policies=old.grammar.policies) != old.grammar:
         raise RecipeError(f"grammar differs from that of the base, the trained model {recipe.base!r}")
     if (manifest.dims, manifest.projected) != (old.dims if old.projected else 0, old.projected):
         raise RecipeError(
