@@ -41,7 +41,8 @@ class ModelManifest:
     `policies` has the calibrations of marking policies beside the default, where they have their own.
 
     `entity_fingerprint` is that of the model that embeds the entities this model's queries were trained
-    for; empty: itself. A knowledge base must have been built with that model. `base_fingerprint` is, of an
+    for; empty: itself. A knowledge base must have been built with that model, or with one of which
+    `entities_kept` says that it goes on making that model's vectors. `base_fingerprint` is, of an
     adapter, the identity of the model below it; empty for a whole model.
     """
 
@@ -54,6 +55,7 @@ class ModelManifest:
     projected: bool = False
     fingerprint: str = ""
     entity_fingerprint: str = ""
+    entities_kept: bool = False
     base_fingerprint: str = ""
     training: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
@@ -68,6 +70,11 @@ class ModelManifest:
     def serves(self) -> str:
         """Fingerprint that a knowledge base must have to be searched with this model."""
         return self.entity_fingerprint or self.fingerprint
+
+    @property
+    def builds(self) -> bool:
+        """Whether the model makes the entity vectors that its queries are for."""
+        return not self.entity_fingerprint or self.entities_kept
 
     def calibration_of(self, policy: str | None) -> Calibration:
         """The calibration of a marking policy: its own, else the default's."""

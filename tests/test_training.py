@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -25,6 +26,7 @@ from onegen_el.cli.main import app
 from onegen_el.errors import KBError, RecipeError
 from onegen_el.gold import GoldDocument, read_gold
 from onegen_el.knowledge import KnowledgeBase
+from onegen_el.knowledge.texts import entity_text
 from onegen_el.linker import EntityLinker
 from onegen_el.manifest import Calibration, ModelManifest, write_manifest
 from onegen_el.training import run
@@ -247,6 +249,27 @@ def test_a_model_is_tuned_while_its_knowledge_base_stays(
     )
     assert code == 2
     assert before.fingerprint[:12] in " ".join(output.split())
+    # ... unless it went on making those vectors.
+    kept = replace(recipe, objective=replace(recipe.objective, entities="kept", rehearsed=20))
+    manifest = run.train(kept, tmp_path / "kept")
+    assert manifest.entity_fingerprint == before.fingerprint
+    assert manifest.builds
+    code, output = onegen(
+        "kb", "build", world / "entities.jsonl", "--model", tmp_path / "kept", "-o", tmp_path / "kb"
+    )
+    assert code == 0, output
+    old, new = KnowledgeBase.open(trained_kb), KnowledgeBase.open(tmp_path / "kb")
+    assert new.fingerprint == old.fingerprint
+
+    def agreement(made: np.ndarray) -> float:
+        unit = [v.astype(np.float64) / np.linalg.norm(v, axis=1, keepdims=True) for v in (old.vectors, made)]
+        return float((unit[0] * unit[1]).sum(1).mean())
+
+    texts = [entity_text(entity) for entity in old]
+    drifted = load_backbone(tmp_path / "tuned").embed_entities(texts)
+    assert agreement(new.vectors) > max(0.98, agreement(drifted))
+    (linked,) = EntityLinker(load_backbone(tmp_path / "kept"), new).annotate([(document.id, document.text)])
+    assert [mention.entity for mention in linked.mentions] == ["Q1"]
     other = run.train(a_recipe(world, steps=2), tmp_path / "other")
     assert other.entity_fingerprint == ""
     with pytest.raises(KBError, match="built with model"):

@@ -94,10 +94,10 @@ class DevSet:
         return ((scores > own) & step.pool.differs(entities.expand_as(scores), targets)).sum(1)
 
     def _vectors(self, step: Step) -> Tensor:
-        """Float `[entities, dims]`: frozen ones as they are, else embedded with the present weights."""
+        """Float `[entities, dims]`: stored ones as they are, else embedded with the present weights."""
         if not self.entities:
             return torch.empty(0, step.backbone.dims, device=step.backbone.device)
-        if step.objective.entities == "frozen":
+        if step.objective.stored:
             assert step.pool.vectors is not None
             return step.pool.vectors[torch.tensor(self.entities)].float()
         texts = [step.catalog.texts[index] for index in self.entities]

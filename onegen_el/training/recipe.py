@@ -108,7 +108,9 @@ class Objective:
 
     `positives` queries of a window learn, drawn anew each time it is shown (0 = all; the paper: 1).
     `entities="frozen"` keeps the vectors of `data.kb` as they are and trains only queries and marks: the
-    new model then serves that knowledge base, which need not be built again.
+    new model then serves that knowledge base, which need not be built again, but cannot make such vectors.
+    "kept" does the same and goes on making them: each step embeds `rehearsed` entities, half of them targets
+    and half any others, and pulls them to their stored vectors by `rehearsal_weight` times 1 - cosine.
     `chunk` entity texts are held for the backward pass at a time (gradient caching; 0 = all of them):
     memory then does not grow with the number of negatives, for one more forward pass of theirs.
     """
@@ -118,7 +120,7 @@ class Objective:
     retrieval: Literal["infonce", "bpr"] = "infonce"
     retrieval_weight: float = 0.5
     temperature: float = 0.05
-    entities: Literal["trained", "frozen"] = "trained"
+    entities: Literal["trained", "frozen", "kept"] = "trained"
     in_batch: bool = True
     positives: int = 0
     mined: int = 64
@@ -127,12 +129,14 @@ class Objective:
     refresh: int = 500
     warmup: int = 200
     description_dropout: float = 0.3
+    rehearsed: int = 96
+    rehearsal_weight: float = 4.0
 
     def __post_init__(self) -> None:
         _check(
             "objective",
             self,
-            positive=["temperature", "refresh"],
+            positive=["temperature", "refresh", "rehearsed"],
             natural=[
                 "generation_weight",
                 "retrieval_weight",
@@ -141,13 +145,21 @@ class Objective:
                 "hard",
                 "chunk",
                 "warmup",
+                "rehearsal_weight",
             ],
             share=["description_dropout"],
         )
         if self.retrieval_weight and not (self.in_batch or self.mined or self.hard):
             raise RecipeError("objective: no negatives; set in_batch = true, mined or hard above 0")
-        if self.entities == "frozen" and not self.mined:
-            raise RecipeError('objective: entities = "frozen" takes all negatives from mined; set it above 0')
+        if self.stored and not self.mined:
+            raise RecipeError(
+                f'objective: entities = "{self.entities}" takes all negatives from mined; set it above 0'
+            )
+
+    @property
+    def stored(self) -> bool:
+        """Whether queries are matched against the stored vectors of a knowledge base."""
+        return self.entities != "trained"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +257,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.dims is not None:
             _check("recipe", self, natural=["dims"])
-        if self.objective.entities == "frozen" and not self.data.kb:
-            raise RecipeError('objective.entities = "frozen" needs data.kb, whose vectors are kept')
+        if self.objective.stored and not self.data.kb:
+            raise RecipeError(
+                f'objective.entities = "{self.objective.entities}" needs data.kb, whose vectors stay'
+            )
         if self.grammar is None:
             return
         if self.windows and self.grammar.positions == "sequential" and self.windows.head:

@@ -164,7 +164,7 @@ def _entities(recipe: Recipe, backbone: Backbone) -> tuple[Catalog, Pool]:
     if data.kb:
         kb = KnowledgeBase.open(None if data.kb == "bundled" else data.kb)
         catalog = catalog_of_kb(kb, kb.manifest.template, data.links)
-        if recipe.objective.entities == "frozen":
+        if recipe.objective.stored:
             kb.check_model(backbone.manifest.serves, backbone.name)
             vectors = torch.nn.functional.normalize(torch.from_numpy(kb.vectors.astype("float32")), dim=1)
     else:

@@ -189,7 +189,7 @@ class _MeasuredStep(Step):
         pool = _DrawnPool(catalog.texts, catalog.titles, min(recipe.data.pool or len(catalog), len(catalog)))
         pool.to(device)
         if objective.mined:
-            rows = len(catalog) if objective.entities == "frozen" else pool.size
+            rows = len(catalog) if objective.stored else pool.size
             pool.vectors = torch.randn(rows, backbone.dims, device=device)
             # In place: the pool of a large model is larger than what is left beside it twice.
             pool.vectors /= pool.vectors.norm(dim=1, keepdim=True)

@@ -114,12 +114,13 @@ def _train_on(recipe: Recipe, base: str, manifest: ModelManifest, old: ModelMani
     backbone = load_backbone(
         base, device=_base_device(recipe), dtype=_base_dtype(recipe), quantise=lora.quantise
     )
-    frozen = recipe.objective.entities == "frozen"
+    stored = recipe.objective.stored
     backbone.manifest = replace(
         manifest,
         dims=old.dims,
-        calibration=old.calibration if frozen else Calibration(),
-        entity_fingerprint=old.serves if frozen else "",
+        calibration=old.calibration if stored else Calibration(),
+        entity_fingerprint=old.serves if stored else "",
+        entities_kept=recipe.objective.entities == "kept" and old.builds,
         base_fingerprint=old.base_fingerprint,
     )
     if backbone.adapter is not None:

@@ -40,7 +40,7 @@ class Step(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch (see `examples.Batch` for its fields) at update `step`, and its parts,
-        detached: `generation`, `retrieval`, `mark_errors`, `recall_in_batch`, `recall_in_pool`."""
+        detached: `generation`, `retrieval`, `mark_errors`, `recall_in_batch`, `recall_in_pool`, `drift`."""
         backbone, objective = self.backbone, self.objective
         parts: dict[str, Tensor] = {}
         states = backbone.hidden(batch["ids"], batch["positions"], batch["types"], batch["mask"]).flatten(
@@ -54,6 +54,9 @@ class Step(nn.Module):
             queries = backbone.vectors(states[batch["query_at"]])
             parts |= self._retrieval(queries, batch["targets"], batch["given"], step)
             loss = loss + objective.retrieval_weight * parts["retrieval"]
+        if objective.entities == "kept" and objective.rehearsal_weight:
+            parts["drift"] = self._drift(batch["targets"], step)
+            loss = loss + objective.rehearsal_weight * parts["drift"]
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _generation(self, states: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -70,11 +73,11 @@ class Step(nn.Module):
         """Contrastive loss of queries `[q, dims]` against fresh or frozen vectors and the stale pool."""
         objective = self.objective
         mined: Tensor | None = None
-        if objective.mined and (objective.entities == "frozen" or step >= objective.warmup):
+        if objective.mined and (objective.stored or step >= objective.warmup):
             self._refresh(step)
             mined, valid = self.pool.mine(queries, targets, objective.mined)
             mined = mined.masked_fill(~valid, -1)
-        if objective.entities == "frozen":
+        if objective.stored:
             assert self.pool.vectors is not None
             wanted, vectors = targets, self.pool.vectors[targets]
             repeated = (targets[:, None] == targets).tril(-1).any(1)
@@ -171,6 +174,20 @@ class Step(nn.Module):
     def _embed(self, rows: Sequence[Sequence[int]]) -> Tensor:
         return self.backbone.vectors(self.backbone.entity_states(rows))
 
+    def _drift(self, targets: Tensor, step: int) -> Tensor:
+        """Mean 1 - cosine between vectors of entities made now and those that are stored: half of them are
+        targets of the batch, as far as there are so many, the others any of the pool."""
+        assert self.pool.vectors is not None
+        count = self.objective.rehearsed
+        rng = random.Random(f"{self.seed} rehearsal {step}")
+        own = sorted(set(targets.tolist()))
+        chosen = rng.sample(own, min(len(own), count // 2))
+        chosen += rng.sample(range(self.pool.size), min(self.pool.size, count - len(chosen)))
+        stored = self.pool.vectors[torch.tensor(chosen, device=self.pool.vectors.device)]
+        made = self.entity_vectors([self.catalog.texts[index] for index in chosen])
+        with torch.autocast(made.device.type, enabled=False):
+            return (1 - (made.float() * stored.float()).sum(1)).mean()
+
     def _text(self, index: int, rng: random.Random) -> str:
         dropped = rng.random() < self.objective.description_dropout
         return self.catalog.titles[index] if dropped else self.catalog.texts[index]
@@ -178,7 +195,7 @@ class Step(nn.Module):
     def _refresh(self, step: int) -> None:
         """Embeds the pool with the present weights, at the first use and then every `refresh` steps."""
         turn = (step - self.objective.warmup) // self.objective.refresh
-        if self.objective.entities == "frozen" or (turn == self.pool.turn and self.pool.vectors is not None):
+        if self.objective.stored or (turn == self.pool.turn and self.pool.vectors is not None):
             return
         started = time.monotonic()
         was_training = self.backbone.training
