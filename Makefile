@@ -21,6 +21,8 @@ HALF ?= odd
 STAND_INS ?= aida-testa=aida-conll-dev oke-2015-train=oke-2015-train wiki-fair=wiki-fair-v2-nontest \
   tweeki=tweeki-gold
 REPORT ?= runs/eval
+# `make bench-kb` measures this one; what its build printed with --json is looked for in $(BENCH_KB)-built.json.
+BENCH_KB ?= runs/kb-full
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.onegen-el-ready
@@ -36,7 +38,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil bench wheel clean
+.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil bench bench-kb wheel clean
 
 help: ## list these targets
 	@echo "Usage: make TARGET   (VENV=$(VENV), DATA=$(DATA))"
@@ -101,6 +103,11 @@ eval-gerbil: $(READY) ## measure as GERBIL does on all corpora that are here; re
 
 bench: $(READY) ## measure speed and memory on this machine
 	@$(BIN)/onegen-el bench examples/long.txt examples/news.txt
+
+bench-kb: $(READY) ## measure a large knowledge base, beside others (BENCH_KB, DATA, GOLD, ARGS)
+	@$(PIP) install --editable '.[bench]'
+	@$(BIN)/python benchmarks/bench_kb.py $(BENCH_KB) --queries $(foreach name,$(GOLD),$(DATA)/corpora/$(name).jsonl.gz) \
+	  $(if $(wildcard $(BENCH_KB)-built.json),--stages $(BENCH_KB)-built.json) --markdown runs/bench-kb.md $(ARGS)
 
 wheel: $(READY) ## build the wheel into dist/ and check its size
 	@$(PIP) wheel --no-deps --wheel-dir $(DIST) .

@@ -55,7 +55,7 @@ def test_the_graph_finds_what_exact_search_finds(
     stored = as_stored(unit_vectors(4000, 16), dtype)
     build_graph(stored, dtype, tmp_path / "graph")  # type: ignore[arg-type]
     asked = unit_vectors(queries, 16, seed=1)
-    exact = VectorIndex(stored).search(asked, 5)
+    exact = VectorIndex(stored, tmp_path / "graph").exact().search(asked, 5)
     request.getfixturevalue("only_graph")
     graph = VectorIndex(stored, tmp_path / "graph").search(asked, 5)
     found = exact.keys == graph.keys

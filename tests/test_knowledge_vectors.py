@@ -196,19 +196,18 @@ def test_the_scan_of_a_device_gives_the_answers_of_the_cpu(dtype: type, precisio
 
 def test_vectors_that_do_not_fit_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     index = VectorIndex(random_vectors(40, 4).astype(np.float16))
-    assert index.on_device("cpu") is index
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device.SPARE + 40 * 4 * 2 + 40 * 4, 0))
     assert fits(index.vectors, "cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (device.SPARE + 40 * 4 * 2 + 40 * 4 - 1, 0))
     assert not fits(index.vectors, "cuda")
-    assert index.on_device("cuda") is index
+    assert index.exact("cuda") is index
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_answers_of_the_cpu() -> None:
     index = VectorIndex(quantise(random_vectors(100_000, 128), 300))
     queries = random_vectors(100, 128, seed=1)
-    there = index.on_device("cuda")
+    there = index.exact("cuda")
     assert "exact on cuda" in repr(there)
     np.testing.assert_array_equal(there.search(queries, 10).keys, index.search(queries, 10).keys)
     np.testing.assert_array_equal(there.search(queries, 10).scores, index.search(queries, 10).scores)

@@ -44,6 +44,8 @@ class GraphSearch:
 
     def __init__(self, path: Path, vectors: np.ndarray, width: int = WIDTH) -> None:
         self.path, self.vectors, self.width = path, vectors, width
+        # Mapped now, viewed by usearch when it is needed: by then a writer may have deleted the file.
+        self._file = np.memmap(path, np.uint8, "r")
 
     def find(self, queries: np.ndarray, k: int, removed: np.ndarray) -> Ranked:
         """The k best keys of each of `queries` (unit length) that are not `removed` (sorted).
@@ -61,13 +63,13 @@ class GraphSearch:
         found = NOTHING
         while len(open_) and width * EXACT_SHARE <= len(self.vectors):
             rows, keys = self._near(queries[open_], width)
-            kept = ~among(keys, removed)
-            rows, keys = open_[rows[kept]], keys[kept]
-            counts = np.bincount(rows, minlength=len(queries))
-            enough = counts >= wanted
+            if len(removed):
+                kept = ~among(keys, removed)
+                rows, keys = rows[kept], keys[kept]
+            enough = np.bincount(rows, minlength=len(open_)) >= wanted
             done = enough[rows]
-            found = join(found, ranked(self.vectors, queries, rows[done], keys[done]))
-            open_ = open_[~enough[open_]]
+            found = join(found, ranked(self.vectors, queries, open_[rows[done]], keys[done]))
+            open_ = open_[~enough]
             width *= 4
         if len(open_):
             rows, keys, scores = self._all.find(queries[open_], k, removed)
@@ -94,7 +96,7 @@ class GraphSearch:
         # Without look-ups by key, which we never make, opening does not read every node.
         graph = Index(ndim=self.vectors.shape[1], metric="cos", dtype=dtype, enable_key_lookups=False)
         try:
-            graph.view(str(self.path))
+            graph.view(memoryview(self._file))
         except RuntimeError as error:
             raise KBError(f"{self.path}: cannot be read as a usearch index ({error}); {RECOVER}") from error
         return graph

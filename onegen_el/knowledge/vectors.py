@@ -105,17 +105,17 @@ class VectorIndex:
             )
         return cls(vectors)
 
-    def on_device(self, device: str) -> VectorIndex:
-        """The same vectors searched exactly on `device`, such as "cuda", into whose memory they are copied.
+    def exact(self, device: str = "cpu") -> VectorIndex:
+        """The same vectors, all of which are looked at in each search; "cuda" or "mps" does so in its memory.
 
-        Where they do not fit beside what is there already, and for "cpu", it is this index as it is.
+        Where they do not fit there beside what is there already, it is this index as it is.
         """
+        plain = np.asarray(self.vectors)
         if device == "cpu":
-            return self
+            return VectorIndex(self.vectors)
         # Imported here because torch takes a second, which searches on the CPU need not wait for.
         from onegen_el.knowledge.device import DeviceScan, fits
 
-        plain = np.asarray(self.vectors)
         if not fits(plain, device):
             return self
         index = VectorIndex(self.vectors)
