@@ -77,7 +77,7 @@ def build(
             entities,
             backbone.embed_entities,
             out,
-            fingerprint=backbone.fingerprint,
+            fingerprint=backbone.manifest.serves,
             model_name=backbone.name,
             template=template,
             dtype=dtype,

@@ -36,7 +36,7 @@ def embedder(model: str | None, device: str, threads: int | None) -> Backbone:
 
         torch.set_num_threads(threads)
     backbone = load_backbone(model, device=device)
-    if backbone.manifest.entity_fingerprint:
+    if not backbone.manifest.builds:
         raise ModelError(
             f"{model}: was tuned for the entity vectors of model {backbone.manifest.entity_fingerprint[:12]} "
             "and makes none of its own; build with that model, its knowledge bases serve this one too"

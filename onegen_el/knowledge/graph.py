@@ -96,7 +96,7 @@ class GraphSearch:
         # Without look-ups by key, which we never make, opening does not read every node.
         graph = Index(ndim=self.vectors.shape[1], metric="cos", dtype=dtype, enable_key_lookups=False)
         try:
-            graph.view(memoryview(self._file))
+            graph.view(self._file.data)
         except RuntimeError as error:
             raise KBError(f"{self.path}: cannot be read as a usearch index ({error}); {RECOVER}") from error
         return graph

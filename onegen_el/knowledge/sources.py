@@ -53,6 +53,11 @@ def read_entities(path: str | Path) -> Iterator[Entity]:
     return map(_entity, read(path))
 
 
+def entity_of(values: Mapping[str, Any], where: str) -> Entity:
+    """The entity of one row as `read_entities` reads it; raises InputError, which begins with `where`."""
+    return _entity(_Row(where, values))
+
+
 def _jsonl(path: Path) -> Iterator[_Row]:
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as file:
