@@ -79,7 +79,7 @@ def recall(kb: Path, queries: Path) -> dict[str, float]:
     from onegen_el.knowledge import KnowledgeBase
 
     opened, asked = KnowledgeBase.open(kb), np.load(queries)
-    truth = exact_twin(opened).search(asked, K).scores
+    truth = opened.exact().search(asked, K).scores
     found = opened.search(asked, K).scores
     return {"queries": len(asked), **recalls(found, truth)}
 
@@ -91,18 +91,6 @@ def recalls(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         "recall@1": float((found[:, 0] >= truth[:, 0] - EQUAL).mean()),
         "recall@10": float(hits.mean()),
     }
-
-
-def exact_twin(kb: Any) -> Any:
-    """The same knowledge base without its graphs."""
-    from onegen_el.knowledge import KnowledgeBase
-    from onegen_el.knowledge.segment import Segment
-
-    segments = [
-        Segment(each.folder, each.record, each.table, each.index.exact(), each.owners, each.removed)
-        for each in kb.segments
-    ]
-    return KnowledgeBase(kb.path, kb.manifest, segments, kb.projection)
 
 
 def _resident() -> dict[str, float]:

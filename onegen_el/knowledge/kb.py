@@ -140,6 +140,11 @@ class KnowledgeBase:
         ]
         return _merged(np.hstack(keys), np.hstack([hits.scores for hits in found]), k)
 
+    def exact(self, device: str = "cpu") -> KnowledgeBase:
+        """The same knowledge base whose searches look at all vectors, on `device`; see VectorIndex.exact."""
+        segments = [segment.exact(device) for segment in self.segments]
+        return KnowledgeBase(self.path, self.manifest, segments, self.projection)
+
     def entities(self, keys: Sequence[int]) -> list[Entity]:
         """Entities of `keys` in that order, removed ones too; raises IndexError for an unknown key."""
         rows: dict[int, list[int]] = {}

@@ -116,6 +116,11 @@ class Segment:
             if wanted >= len(self.index) or (hits.keys >= 0).all():
                 return hits
 
+    def exact(self, device: str) -> Segment:
+        """The same segment without its graph; see VectorIndex.exact."""
+        index = self.index.exact(device)
+        return Segment(self.folder, self.record, self.table, index, self.owners, self.removed)
+
     @cached_property
     def _removed_vectors(self) -> np.ndarray | None:
         if self.removed is None or self.owners is None:
