@@ -1,37 +1,34 @@
-"""Building a knowledge base, opening it, taking up a killed build, and every way a folder can be wrong."""
+"""Opening a knowledge base, searching it, and every way a folder can be wrong."""
 
-import hashlib
 import json
+import multiprocessing
 import pickle
-from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kbs import (
+    DIMS,
+    ENTITIES,
+    NEW,
+    add,
+    compact,
+    edit_manifest,
+    edit_segment,
+    encode,
+    found,
+    found_by_own_text,
+    make,
+    remove,
+    replace_file,
+)
 
-from onegen_el.document import Entity
 from onegen_el.errors import KBError
-from onegen_el.knowledge import KBManifest, KnowledgeBase, build, build_kb, entity_text
-from onegen_el.knowledge.manifest import FORMAT
+from onegen_el.knowledge import KBManifest, KnowledgeBase, entity_text
+from onegen_el.knowledge.manifest import FORMAT, FileRecord
 from onegen_el.knowledge.vectors import build_graph
-
-ENTITIES = [
-    Entity(f"Q{number}", f"Thing {number}", "x" * (number * 7 % 23), prior=float(number), qid=f"Q{number}")
-    for number in range(1, 201)
-]
-DIMS = 16
-
-
-def encode(texts: Sequence[str]) -> np.ndarray:
-    """A vector that depends on the text alone, of no particular length."""
-    seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) for text in texts]
-    return np.stack([np.random.default_rng(seed).standard_normal(DIMS) * 3 for seed in seeds])
-
-
-def make(out: Path, **changes: Any) -> KBManifest:
-    options = {"encode": encode, "fingerprint": "f" * 64, "model_name": "tiny", **changes}
-    return build_kb(options.pop("entities", ENTITIES), options.pop("encode"), out, **options)
 
 
 @pytest.fixture
@@ -40,16 +37,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "kb"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+@pytest.fixture
+def edited(folder: Path) -> Path:
+    """Two segments, entities removed from both."""
+    add(folder)
+    remove(folder, "Q3", "new-1", "Q200")
+    return folder
 
 
-def edit_manifest(folder: Path, **changes: Any) -> None:
-    path = folder / "kb.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-# --- building and using ---
+# --- using ---
 
 
 @pytest.mark.parametrize("index", ["exact", "hnsw"])
@@ -68,114 +64,6 @@ def test_each_entity_is_found_by_its_own_text(tmp_path: Path, index: str, dtype:
     assert repr(kb).startswith(f"KnowledgeBase(200 entities, 16 x {dtype}, {index} search, vectors of tiny")
 
 
-def test_stored_vectors_are_unit_vectors_times_the_scale(folder: Path) -> None:
-    kb = KnowledgeBase.open(folder)
-    raw = encode([entity_text(entity) for entity in ENTITIES])
-    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-    np.testing.assert_allclose(kb.vectors / kb.manifest.scale, unit, atol=0.5 / kb.manifest.scale + 1e-6)
-    assert np.abs(kb.vectors).max() == 127
-
-
-def test_same_inputs_same_bytes(tmp_path: Path) -> None:
-    make(tmp_path / "a", index="hnsw")
-    make(tmp_path / "b", index="hnsw")
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert set(contents(tmp_path / "a")) == {"kb.json", "entities.sqlite", "vectors.npy", "index.usearch"}
-
-
-def test_the_encoder_gets_batches_of_about_one_length(tmp_path: Path) -> None:
-    batches: list[list[str]] = []
-    calls: list[tuple[int, int]] = []
-
-    def noting(texts: Sequence[str]) -> np.ndarray:
-        batches.append(list(texts))
-        return encode(texts)
-
-    make(tmp_path / "kb", encode=noting, batch_size=64, progress=lambda done, of: calls.append((done, of)))
-    assert [len(batch) for batch in batches] == [64, 64, 64, 8]
-    lengths = [len(text) for batch in batches for text in batch]
-    assert lengths == sorted(lengths)
-    assert calls == [(0, 200), (64, 200), (128, 200), (192, 200), (200, 200)]
-
-
-def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "CHUNK", 50)
-    make(tmp_path / "whole", batch_size=20)
-    encoded: list[str] = []
-
-    def dying(texts: Sequence[str]) -> np.ndarray:
-        if len(encoded) >= 130:
-            raise KeyboardInterrupt
-        encoded.extend(texts)
-        return encode(texts)
-
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "kb", encode=dying, batch_size=20)
-    assert not (tmp_path / "kb").exists()
-
-    again: list[str] = []
-
-    def noting(texts: Sequence[str]) -> np.ndarray:
-        again.extend(texts)
-        return encode(texts)
-
-    make(tmp_path / "kb", encode=noting, batch_size=20)
-    assert len(again) == 100  # two chunks of 50 were whole
-    assert contents(tmp_path / "kb") == contents(tmp_path / "whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kb", "whole"]
-
-
-@pytest.mark.parametrize(
-    "changes", [{"fingerprint": "other"}, {"template": "{title}"}, {"entities": ENTITIES[:150]}]
-)
-def test_a_killed_build_of_other_inputs_is_not_taken_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
-) -> None:
-    monkeypatch.setattr(build, "CHUNK", 50)
-
-    def dying_after(limit: int) -> Callable[[Sequence[str]], np.ndarray]:
-        left = [limit]
-
-        def run(texts: Sequence[str]) -> np.ndarray:
-            left[0] -= len(texts)
-            if left[0] < 0:
-                raise KeyboardInterrupt
-            return encode(texts) if limit != 10 else np.ones((len(texts), DIMS))
-
-        return run
-
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "kb", encode=dying_after(100), batch_size=10)
-    # The second build overwrites the first one's vectors and dies before it has saved a chunk ...
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "kb", encode=dying_after(10), batch_size=10, **changes)
-    # ... so neither may be taken up by the third.
-    make(tmp_path / "kb", batch_size=10)
-    make(tmp_path / "fresh", batch_size=10)
-    assert contents(tmp_path / "kb") == contents(tmp_path / "fresh")
-
-
-def test_an_old_kb_stays_until_the_new_one_is_whole(folder: Path) -> None:
-    before = contents(folder)
-    with pytest.raises(KBError):
-        make(folder, encode=lambda texts: np.full((len(texts), DIMS), np.nan))
-    assert contents(folder) == before
-    make(folder, entities=ENTITIES[:5])
-    assert len(KnowledgeBase.open(folder)) == 5
-    assert [path.name for path in folder.parent.iterdir()] == ["kb"]
-
-
-def test_a_folder_with_other_things_in_it_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "dear.txt").write_text("keep me")
-    with pytest.raises(KBError, match="not a knowledge base; choose another folder"):
-        make(tmp_path / "letters")
-    assert (tmp_path / "letters" / "dear.txt").read_text() == "keep me"
-    (tmp_path / "empty").mkdir()
-    make(tmp_path / "empty")
-    assert len(KnowledgeBase.open(tmp_path / "empty")) == 200
-
-
 def test_a_kb_can_be_pickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     kb = KnowledgeBase.open("kb")
@@ -186,59 +74,124 @@ def test_a_kb_can_be_pickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(pickle.loads(packed).search(queries, 4).keys, kb.search(queries, 4).keys)
 
 
-# --- the text of an entity ---
+@pytest.mark.parametrize("index", ["exact", "hnsw"])
+def test_a_folder_of_format_1_opens(tmp_path: Path, index: str) -> None:
+    folder = tmp_path / "kb"
+    make(folder, index=index)
+    row = json.loads((folder / "kb.json").read_text())
+    segment = row["segments"][0]
+    if index == "hnsw":  # the vectors lay beside the graph then
+        np.save(folder / "vectors.npy", KnowledgeBase.open(folder).vectors)
+        record = FileRecord.of(folder / "vectors.npy")
+        segment["files"]["vectors.npy"] = {"size": record.size, "sha256": record.sha256}
+    old = {name: row[name] for name in ("fingerprint", "model_name", "dims", "dtype", "template", "source")}
+    old |= {name: segment[name] for name in ("count", "scale", "index", "files")} | {"format": 1}
+    (folder / "kb.json").write_text(json.dumps(old))
+
+    kb = KnowledgeBase.open(folder, verify=True)
+    assert (len(kb), kb.manifest.version, kb.manifest.index, len(kb.segments)) == (200, 1, index, 1)
+    assert found(kb, entity_text(ENTITIES[5])) == ["Q6"]
+    add(folder)
+    kb = KnowledgeBase.open(folder, verify=True)
+    assert (len(kb), kb.manifest.version, kb.manifest.format) == (207, 2, FORMAT)
+    assert found_by_own_text(kb)
 
 
-@pytest.mark.parametrize(
-    ("entity", "text"),
-    [
-        (Entity("1", "Ada", "mathematician", types=("PER", "writer")), "Ada: mathematician"),
-        (Entity("1", "Ada", types=("PER", "writer", "human")), "Ada: writer, human"),
-        (Entity("1", "Ada", types=("PER",)), "Ada: person"),
-        (Entity("1", "Ada", types=("MISC",)), "Ada"),
-        (Entity("1", "Ada", " \n "), "Ada"),
-        (Entity("1", "A {x}", "two\nlines\t of  it"), "A {x}: two lines of it"),
-    ],
-)
-def test_the_text_of_an_entity(entity: Entity, text: str) -> None:
-    assert entity_text(entity) == text
+def test_segments_are_searched_as_one(edited: Path) -> None:
+    kb = KnowledgeBase.open(edited, verify=True)
+    live = [entity for entity in [*ENTITIES, *NEW] if entity.id not in ("Q3", "new-1", "Q200")]
+    assert len(kb) == len(live) and list(kb) == live
+    assert "204 entities in 2 segments" in repr(kb)
+    queries = np.random.default_rng(5).standard_normal((9, DIMS))
+    hits = kb.search(queries, 6)
+    # Against all vectors at once, as stored.
+    codes = np.vstack([segment.index.vectors for segment in kb.segments]).astype(float)
+    cosines = queries @ (codes / np.linalg.norm(codes, axis=1, keepdims=True)).T
+    cosines /= np.linalg.norm(queries, axis=1, keepdims=True)
+    cosines[:, [2, 199, 201]] = -2
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, :6]
+    np.testing.assert_array_equal(hits.keys, best)
+    np.testing.assert_allclose(hits.scores, np.take_along_axis(cosines, best, 1), atol=1e-6)
+    assert kb.search(queries, 300).keys.shape == (9, 300)
+    assert (kb.search(queries, 300).keys >= 0).sum() == 9 * 204
 
 
-def test_another_template_and_a_wrong_one() -> None:
-    assert entity_text(ENTITIES[0], "{description} ({title})") == "xxxxxxx (Thing 1)"
-    for template in ("{name}", "{}", "{title"):
-        with pytest.raises(KBError, match=r"it may use \{title\} and \{description\}"):
-            entity_text(ENTITIES[0], template)
+def test_equal_scores_come_by_key(folder: Path) -> None:
+    add(folder, [ENTITIES[7]], update=True)
+    add(folder, [NEW[0]], encode=lambda texts: encode([entity_text(ENTITIES[9])]))
+    hits = KnowledgeBase.open(folder).search(encode([entity_text(ENTITIES[9])]), 2)
+    assert hits.keys.tolist() == [[9, 201]]
+    assert hits.scores[0, 0] == hits.scores[0, 1]
 
 
-# --- what cannot be built ---
+def test_entities_of_segments_by_key_id_and_title(edited: Path) -> None:
+    kb = KnowledgeBase.open(edited)
+    assert kb.entities([206, 0, 200, 206]) == [NEW[6], ENTITIES[0], NEW[0], NEW[6]]
+    assert kb.entities([2]) == [ENTITIES[2]]  # removed, but a key stays what it was
+    for key in (-1, 207):
+        with pytest.raises(IndexError, match=f"{key}; keys are 0 to 206"):
+            kb.entities([0, key])
+    assert kb.keys(["new-2", "Q3", "Q4", "nobody"]) == {"new-2": 202, "Q4": 3}
+    assert kb.get("new-2") == NEW[2]
+    assert kb.get("Q3") is kb.get("new-1") is None
+    assert kb.by_title("Newcomer 2") == NEW[2]
+    assert kb.by_title("Thing 3") is None
 
 
-def test_no_entities(tmp_path: Path) -> None:
-    with pytest.raises(KBError, match="no entities"):
-        make(tmp_path / "kb", entities=[])
+def test_the_best_known_namesake_of_all_segments_wins(folder: Path) -> None:
+    from dataclasses import replace
+
+    better = replace(NEW[0], title="Thing 50", prior=50.5)
+    page = replace(NEW[1], title="Fiftieth thing", wikipedia_title="Thing 50")
+    add(folder, [better])
+    assert KnowledgeBase.open(folder).by_title("Thing 50") == better
+    add(folder, [page])
+    assert KnowledgeBase.open(folder).by_title("Thing 50") == page
+    remove(folder, page.id)
+    assert KnowledgeBase.open(folder).by_title("Thing 50") == better
+    remove(folder, better.id)
+    assert KnowledgeBase.open(folder).by_title("Thing 50") == ENTITIES[49]
 
 
-def test_a_doubled_id(tmp_path: Path) -> None:
-    with pytest.raises(KBError, match="id 'Q1'"):
-        make(tmp_path / "kb", entities=[*ENTITIES, ENTITIES[0]])
-    assert not (tmp_path / "kb").exists()
+def test_vectors_are_those_of_the_entities_that_are_left(edited: Path) -> None:
+    kb = KnowledgeBase.open(edited)
+    vectors = kb.vectors.astype(float)
+    made = encode([entity_text(entity) for entity in kb])
+    cosines = (vectors * made).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(made, axis=1)
+    assert len(vectors) == 204 and cosines.min() > 0.999
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-def test_a_vector_that_is_none_names_its_entity(tmp_path: Path, bad: float) -> None:
-    def broken(texts: Sequence[str]) -> np.ndarray:
-        vectors = encode(texts)
-        vectors[[text.startswith("Thing 77:") for text in texts]] = bad
-        return vectors
+def test_what_is_open_outlives_its_files(edited: Path) -> None:
+    """Also where a thread asks for the first time when the files are gone."""
+    kb = KnowledgeBase.open(edited)
+    before = list(kb)
+    compact(edited)
+    assert not (edited / "entities.sqlite").exists()
+    with ThreadPoolExecutor(4) as pool:
+        for entity, names in zip(before, pool.map(lambda e: found(kb, entity_text(e)), before), strict=True):
+            assert names == [entity.id]
+    assert list(KnowledgeBase.open(edited)) == before
 
-    with pytest.raises(KBError, match="no finite vector for entity 'Q77'"):
-        make(tmp_path / "kb", encode=broken)
+
+def test_a_graph_outlives_its_file(tmp_path: Path) -> None:
+    make(tmp_path / "kb", index="hnsw")
+    kb = KnowledgeBase.open(tmp_path / "kb")
+    remove(tmp_path / "kb", "Q1")
+    compact(tmp_path / "kb")
+    assert not (tmp_path / "kb" / "index.usearch").exists()
+    assert found_by_own_text(kb) and len(kb) == 200
 
 
-def test_vectors_of_a_wrong_shape(tmp_path: Path) -> None:
-    with pytest.raises(KBError, match=r"vectors \[199, 16\] for 200 entities"):
-        make(tmp_path / "kb", encode=lambda texts: encode(texts)[1:])
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+def test_a_forked_child_searches(edited: Path) -> None:
+    kb = KnowledgeBase.open(edited)
+    assert found_by_own_text(kb)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    child = context.Process(target=lambda: answers.put(found_by_own_text(kb)))
+    child.start()
+    assert answers.get() is True
+    child.join()
 
 
 # --- what cannot be opened ---
@@ -268,16 +221,38 @@ def test_a_newer_format(folder: Path) -> None:
         KnowledgeBase.open(folder)
 
 
-@pytest.mark.parametrize("changes", [{"index": "tree"}, {"dtype": "int4"}, {"index": "hnsw"}, {"files": {}}])
+@pytest.mark.parametrize("changes", [{"dtype": "int4"}, {"segments": []}, {"projection": "projection.npy"}])
 def test_a_manifest_of_impossible_things(folder: Path, changes: dict[str, Any]) -> None:
     edit_manifest(folder, **changes)
     with pytest.raises(KBError, match="does not describe a knowledge base"):
         KnowledgeBase.open(folder)
 
 
-@pytest.mark.parametrize("name", ["entities.sqlite", "vectors.npy", "index.usearch"])
-def test_each_file_missing_cut_off_or_changed(tmp_path: Path, name: str) -> None:
-    make(tmp_path / "kb", index="hnsw")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"index": "tree"},
+        {"index": "hnsw"},
+        {"files": {}},
+        {"folder": "../elsewhere"},
+        {"count": 0},
+        {"vectors": 100},
+        {"vectors": 300},
+        {"removed_count": 2},
+        {"removed": "removed-2.npy", "removed_count": 2},
+    ],
+)
+def test_a_manifest_of_an_impossible_segment(folder: Path, changes: dict[str, Any]) -> None:
+    edit_segment(folder, **changes)
+    with pytest.raises(KBError, match="does not describe a knowledge base"):
+        KnowledgeBase.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("index", "name"), [("exact", "entities.sqlite"), ("exact", "vectors.npy"), ("hnsw", "index.usearch")]
+)
+def test_each_file_missing_cut_off_or_changed(tmp_path: Path, index: str, name: str) -> None:
+    make(tmp_path / "kb", index=index)
     path = tmp_path / "kb" / name
     whole = path.read_bytes()
 
@@ -295,20 +270,15 @@ def test_each_file_missing_cut_off_or_changed(tmp_path: Path, name: str) -> None
         KnowledgeBase.open(tmp_path / "kb")
 
 
-@pytest.mark.parametrize("name", ["entities.sqlite", "vectors.npy", "index.usearch"])
-def test_each_file_overwritten_with_as_many_zeros(tmp_path: Path, name: str) -> None:
-    make(tmp_path / "kb", index="hnsw")
+@pytest.mark.parametrize(
+    ("index", "name"), [("exact", "entities.sqlite"), ("exact", "vectors.npy"), ("hnsw", "index.usearch")]
+)
+def test_each_file_overwritten_with_as_many_zeros(tmp_path: Path, index: str, name: str) -> None:
+    make(tmp_path / "kb", index=index)
     path = tmp_path / "kb" / name
     path.write_bytes(b"\1" * path.stat().st_size)
     with pytest.raises(KBError, match=rf"{name}: cannot be read .*onegen-el kb build"):
         KnowledgeBase.open(tmp_path / "kb")
-
-
-def replace_file(folder: Path, name: str) -> None:
-    """Writes down the size of a file that a test has put in place of the true one."""
-    files = json.loads((folder / "kb.json").read_text())["files"]
-    files[name]["size"] = (folder / name).stat().st_size
-    edit_manifest(folder, files=files)
 
 
 OTHER_VECTORS = [((200, 8), "int8"), ((199, 16), "int8"), ((200, 16), "float16")]
@@ -344,3 +314,50 @@ def test_the_wrong_model(folder: Path) -> None:
     kb.check_model("f" * 64, "tiny")
     with pytest.raises(KBError, match=r"built with model tiny .*this is model huge .*onegen-el kb build"):
         kb.check_model("e" * 64, "huge")
+
+
+@pytest.mark.parametrize("damage", ["missing", "unsorted", "outside", "another type", "no array"])
+def test_a_wrong_list_of_removed_rows(edited: Path, damage: str) -> None:
+    path = edited / "removed-3.npy"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "no array":
+        path.write_bytes(b"x" * path.stat().st_size)
+    else:
+        rows = {"unsorted": [199, 2], "outside": [2, 200], "another type": [2.0, 199.0]}[damage]
+        np.save(path, np.array(rows))
+    with pytest.raises(KBError, match=r"removed-3.npy: .*(copy the folder again|onegen-el kb build)"):
+        KnowledgeBase.open(edited)
+
+
+def test_a_missing_segment(edited: Path) -> None:
+    (edited / "segment-2").rename(edited.parent / "gone")
+    with pytest.raises(KBError, match="segment-2: this segment of the knowledge base is missing; copy"):
+        KnowledgeBase.open(edited)
+
+
+def test_owners_of_another_kb(tmp_path: Path) -> None:
+    named = [*ENTITIES[:5], NEW[0].__class__("n", "Name", aliases=("Other name",))]
+    make(tmp_path / "kb", entities=named, alias_vectors=1)
+    np.save(tmp_path / "kb" / "owners.npy", np.arange(9, dtype=np.int32))
+    replace_file(tmp_path / "kb", "owners.npy")
+    with pytest.raises(KBError, match=r"owners.npy: holds \(9,\) numbers .* says \(7,\) of type int32"):
+        KnowledgeBase.open(tmp_path / "kb")
+
+
+def test_a_folder_that_changes_while_it_is_opened_is_opened_again(
+    edited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer compacts between the reading of the manifest and that of the files."""
+    read, calls = KBManifest.read, []
+
+    def slow(folder: Path) -> KBManifest:
+        manifest = read(folder)
+        if not calls:
+            calls.append(1)
+            compact(folder)
+        return manifest
+
+    monkeypatch.setattr(KBManifest, "read", slow)
+    kb = KnowledgeBase.open(edited)
+    assert kb.manifest.version == 4 and len(kb) == 204
