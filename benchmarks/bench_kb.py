@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-PARTS = ("build", "size", "open", "memory", "recall", "rates", "add", "wide")
+PARTS = ("build", "size", "open", "memory", "recall", "widths", "rates", "add", "wide", "forms")
 OPENINGS = 5  # fresh processes that open the knowledge base; the median counts
 
 
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(part: str, options: argparse.Namespace) -> Any:
     """The figures of one part. Modules are imported here, after the number of threads is set."""
     import kb_add
+    import kb_forms
     import kb_parts
     import kb_queries
     import kb_rates
@@ -75,6 +76,10 @@ def run(part: str, options: argparse.Namespace) -> Any:
         return fresh(kb_parts.memory, kb, queries)
     if part == "recall":
         return fresh(kb_parts.recall, kb, queries)
+    if part == "widths":
+        return fresh(kb_forms.widths, kb, queries)
+    if part == "forms":
+        return fresh(kb_forms.forms, kb, options.model, queries)
     return kb_rates.measure_kb(fresh, kb, queries, options.cache, options.faiss)
 
 
@@ -104,8 +109,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.parts = options.parts.split(",")
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
-    if {"open", "memory", "recall", "rates"} & set(options.parts) and not options.queries:
-        parser.error("open, memory, recall and rates need --queries")
+    if not options.queries and (asking := set(options.parts) - {"build", "size", "add", "wide"}):
+        parser.error(f"{', '.join(sorted(asking))}: these parts need --queries")
     if "build" in options.parts and options.stages is None:
         options.parts.remove("build")
     if options.kb is None:

@@ -44,6 +44,9 @@ def markdown(figures: dict[str, Any]) -> str:
             f"Extrapolated to {wide['full']:,} such vectors, ms a query: {expected}. What looks at all "
             "grows with their number; a graph is taken to grow with every doubling as it did from a quarter."
         )
+    for part, write in (("widths", _widths), ("forms", _forms)):
+        if part in figures:
+            texts += write(figures[part])
     return "\n\n".join(texts) + "\n"
 
 
@@ -120,3 +123,25 @@ def _add(part: dict[str, Any]) -> list[tuple[str, str]]:
         ("`kb add` of one entity, without the model's import", f"{part['seconds']:.2f} s, then {found}"),
         ("the model's import and loading", f"{part['model_seconds']:.1f} s"),
     ]
+
+
+def _widths(part: dict[str, Any]) -> list[str]:
+    return [_recalls("searched as wide as", part, ("ms",))]
+
+
+def _forms(part: dict[str, Any]) -> list[str]:
+    return [
+        _recalls(f"stored as, {part['rows']:,} entities", part["forms"], ("bytes",)),
+        _recalls(f"graph, width, {part['graph_rows']:,} vectors", part["graphs"], ("compared",)),
+    ]
+
+
+def _recalls(what: str, rows: dict[str, Any], more: tuple[str, ...]) -> str:
+    lines = [
+        f"| {' | '.join((what, 'recall@1', 'recall@10', *more))} |",
+        "|---|--:|--:" + "|--:" * len(more) + "|",
+    ]
+    for name, row in rows.items():
+        values = [f"{row['recall@1']:.4f}", f"{row['recall@10']:.4f}", *(f"{row[key]:,.2f}" for key in more)]
+        lines.append(f"| {' | '.join((name, *values))} |")
+    return "\n".join(lines)

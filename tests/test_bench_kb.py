@@ -38,7 +38,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], s
         json.dumps({"entities": COUNT, "seconds": {"embed": 3.0, "graph": 1.5}}) + "\n"
     )
     command = [sys.executable, str(BENCH), str(folder / "kb"), "--queries", str(folder / "queries.npy")]
-    command += ["--parts", "build,size,memory,recall,rates,wide", "--no-faiss", "--sample", "100"]
+    command += ["--parts", "build,size,memory,recall,widths,rates,wide", "--no-faiss", "--sample", "100"]
     command += ["--wide-count", "4000", "--wide-dims", "24", "--cache", str(folder / "cache")]
     command += ["--stages", str(folder / "built.json"), "--json", str(folder / "figures.json")]
     command += ["--markdown", str(folder / "table.md")]
@@ -55,6 +55,8 @@ def test_sizes_and_recall_are_those_of_the_knowledge_base(
     assert COUNT * 12 < told["size"]["vectors_and_index"] < COUNT * 12 + COUNT * 120
     assert told["recall"]["queries"] == 100
     assert told["recall"]["recall@1"] > 0.98
+    assert told["widths"]["128"]["recall@1"] >= told["widths"]["64"]["recall@1"] > 0.95
+    assert "| searched as wide as | recall@1 | recall@10 | ms |" in table
     assert "| build: embed | 3.0 s, 1,000 entities/s |" in table
     assert "| build: graph | 1.5 s, 2,000 entities/s |" in table
 

@@ -161,7 +161,7 @@ def test_what_is_removed_is_never_found_and_the_rest_is_as_without_it(
         patch.setattr(device, "DEVICE_BLOCK_VALUES", block)
         index = VectorIndex(vectors)
         if scan == "torch":
-            index._search = ExactSearch(vectors, DeviceScan(vectors, "cpu"))
+            index.by = ExactSearch(vectors, DeviceScan(vectors, "cpu"))
         hits = index.search(asked, k, removed)
     expected = VectorIndex(vectors[live]).search(asked, k) if len(live) else None
     there = min(k, len(live))
@@ -184,7 +184,7 @@ def test_the_scan_of_a_device_gives_the_answers_of_the_cpu(dtype: type, precisio
         torch.set_float32_matmul_precision(precision)
         try:
             index = VectorIndex(stored)
-            index._search = ExactSearch(stored, DeviceScan(stored, "cpu"))
+            index.by = ExactSearch(stored, DeviceScan(stored, "cpu"))
             hits = index.search(queries, 7)
             assert torch.get_float32_matmul_precision() == precision
         finally:
@@ -217,7 +217,7 @@ def test_opening_reads_no_vectors_and_searching_reads_norms_by_block(monkeypatch
     monkeypatch.setattr(exact, "BLOCK_VALUES", 8 * 10)
     vectors = random_vectors(35, 8).astype(np.float16)
     index = VectorIndex(vectors)
-    scan = index._search._scan  # type: ignore[attr-defined]
+    scan = index.by._scan  # type: ignore[attr-defined]
     assert scan._inverse == {}
     index.search(vectors[:1], 1)
     assert sorted(scan._inverse) == [0, 10, 20, 30]

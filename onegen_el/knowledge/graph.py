@@ -81,7 +81,7 @@ class GraphSearch:
         if self.vectors.dtype == np.int8:
             largest = np.maximum(np.abs(queries).max(axis=1, keepdims=True), TINY)
             queries = quantise(queries, INT8_MAX / largest)
-        found = self._graph.search(queries, width)
+        found = self.graph.search(queries, width)
         # usearch answers a single query with one axis less.
         counts = np.reshape(len(found) if len(queries) == 1 else found.counts, (-1, 1))
         keys = found.keys.reshape(len(queries), -1).astype(np.int64)
@@ -89,7 +89,8 @@ class GraphSearch:
         return rows, keys[rows, columns]
 
     @cached_property
-    def _graph(self) -> Any:
+    def graph(self) -> Any:
+        """The usearch index, mapped when it is first asked for; raises KBError where it cannot be."""
         from usearch.index import Index
 
         dtype = GRAPH_DTYPE[self.vectors.dtype.name]

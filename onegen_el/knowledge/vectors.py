@@ -71,7 +71,9 @@ class Stored(Protocol):
     def index(self) -> IndexKind: ...
 
 
-class _Search(Protocol):
+class Search(Protocol):
+    """A way to search; the keys of the k best of each query (of unit length) but for those removed."""
+
     def find(self, queries: np.ndarray, k: int, removed: np.ndarray) -> Ranked: ...
 
 
@@ -82,7 +84,7 @@ class VectorIndex:
         self.vectors = vectors
         self.kind = "exact" if graph is None else "hnsw"
         plain = np.asarray(vectors)  # the same memory; slicing a np.memmap is slow
-        self._search: _Search = ExactSearch(plain) if graph is None else GraphSearch(graph, plain)
+        self.by: Search = ExactSearch(plain) if graph is None else GraphSearch(graph, plain)
 
     @classmethod
     def open(cls, folder: Path, segment: Stored, dims: int, dtype: VectorType) -> VectorIndex:
@@ -120,7 +122,7 @@ class VectorIndex:
             return self
         index = VectorIndex(self.vectors)
         index.kind = f"exact on {device}"
-        index._search = ExactSearch(plain, DeviceScan(plain, device))
+        index.by = ExactSearch(plain, DeviceScan(plain, device))
         return index
 
     def __len__(self) -> int:
@@ -153,7 +155,7 @@ class VectorIndex:
         )
         for start in range(0, len(queries), QUERIES):
             tile = queries[start : start + QUERIES]
-            rows, keys, scores = self._search.find(tile, k, NONE_REMOVED if removed is None else removed)
+            rows, keys, scores = self.by.find(tile, k, NONE_REMOVED if removed is None else removed)
             places = ranks(rows)
             hits.keys[rows + start, places] = keys
             hits.scores[rows + start, places] = scores
