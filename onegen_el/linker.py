@@ -138,6 +138,10 @@ class EntityLinker:
         Spans come back as given, in text order. Raises InputError for a span that is empty, outside the
         text, without any token, or longer than a window of the model.
         """
+        return self.retrieve([self.mark_given(text, mentions, id)])[0]
+
+    def mark_given(self, text: str, mentions: Sequence[tuple[int, int]], id: str = "") -> MarkedDocument:
+        """The queries of given spans, as `link` looks them up."""
         tokens = self.backbone.tokenize(text)
         spans = sorted(set(mentions))
         placed = [(*self._tokens_under(tokens, span), span) for span in spans]
@@ -158,7 +162,7 @@ class EntityLinker:
                         if window.start <= first and last <= window.end:
                             states[span] = row
         queries = self._unit([states[span] for span in spans])
-        return self.retrieve([MarkedDocument(id, text, tuple(spans), (1.0,) * len(spans), queries)])[0]
+        return MarkedDocument(id, text, tuple(spans), (1.0,) * len(spans), queries)
 
     def _mark(self, documents: Sequence[tuple[str, SourceTokens]], size: int) -> list[MarkedDocument]:
         """Marks some documents at once."""

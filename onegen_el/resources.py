@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,25 @@ MANIFESTS = {"model": "onegen_el.json", "kb": "kb.json"}
 VARIABLES = {"model": "ONEGEN_EL_MODEL", "kb": "ONEGEN_EL_KB"}
 MAKERS = {"model": "onegen-el train", "kb": "onegen-el kb build"}
 TARGETS = {"model": "make model", "kb": "make kb-bundled"}
+CACHE_VARIABLE = "ONEGEN_EL_CACHE"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
 # Only data files: a hub repository can never bring code or pickles along.
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.sqlite", "*.npy", "*.usearch")
 
 Kind = Literal["model", "kb"]
+
+
+def cache_folder(part: str) -> Path:
+    """Folder `part` of $ONEGEN_EL_CACHE, else of `onegen-el` in the platform's cache."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser() / part
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "onegen-el" / part
 
 
 def resolve(name: str | Path | None, kind: Kind) -> Path:

@@ -526,7 +526,7 @@ def test_a_damaged_receipt(server: Server, cache: Path) -> None:
 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ONEGEN_EL_CACHE", raising=False)
-    monkeypatch.setattr("onegen_el.corpora.store.sys.platform", "linux")
+    monkeypatch.setattr("onegen_el.resources.sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "onegen-el" / "corpora"
     monkeypatch.delenv("XDG_CACHE_HOME")

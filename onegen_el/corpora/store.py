@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from onegen_el import resources
 from onegen_el.corpora.registry import Entry
 from onegen_el.errors import InputError
 
-VARIABLE = "ONEGEN_EL_CACHE"
 RECEIPT = "receipt.json"
 
 
@@ -35,15 +33,7 @@ class Receipt:
 
 def cache_folder() -> Path:
     """Folder of all corpora: `corpora` in $ONEGEN_EL_CACHE, else in `onegen-el` of the platform's cache."""
-    if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser() / "corpora"
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "onegen-el" / "corpora"
+    return resources.cache_folder("corpora")
 
 
 def location(entry: Entry, folder: Path | None = None) -> Path:
