@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from onegen_el.cli.kb_build import build
+from onegen_el.cli.kb_dumps import dump_entities
 from onegen_el.cli.kb_edit import add, compact, remove, update
 from onegen_el.cli.kb_look import info
 
 kb_app = typer.Typer(no_args_is_help=True, help="Build, edit and inspect knowledge bases.")
 kb_app.command()(build)
+kb_app.command()(dump_entities)
 kb_app.command()(add)
 kb_app.command()(update)
 kb_app.command()(remove)

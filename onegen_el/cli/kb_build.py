@@ -1,29 +1,45 @@
-"""`onegen-el kb build`: make a knowledge base of a file of entities, or of another knowledge base.
+"""`onegen-el kb build`: make a knowledge base of a file of entities, of another one, or of dumps.
 
 Knows options and what is shown; the work is `onegen_el.knowledge`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from onegen_el.cli.kb_dumps import (
+    PageProps,
+    Redirects,
+    Wikidata,
+    Wikipedia,
+    date_of,
+    dump_files,
+    gathered,
+    names_of,
+)
+
 if TYPE_CHECKING:
     from onegen_el.document import Entity
 
 
 def build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the knowledge base.")],
     source: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             help="Entities: .jsonl, .jsonl.gz, .csv, .parquet, or the folder of a knowledge base."
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the knowledge base.")],
+    ] = None,
+    wikipedia: Wikipedia = None,
+    redirects: Redirects = None,
+    page_props: PageProps = None,
+    wikidata: Wikidata = None,
     model: Annotated[
         str | None, typer.Option(help="Folder or hub id of the model; default is the bundled one.")
     ] = None,
@@ -55,7 +71,7 @@ def build(
         bool, typer.Option("--json", help="Say on stdout what was built and the seconds of each stage.")
     ] = False,
 ) -> None:
-    """Embed the entities of SOURCE and write the folder OUT.
+    """Embed the entities of SOURCE, or of dumps, and write the folder OUT.
 
     A build that was stopped goes on where it was when the same command is given again. Where OUT is a
     knowledge base already, it is replaced when the new one is whole.
@@ -65,16 +81,21 @@ def build(
     from onegen_el.errors import KBError
     from onegen_el.knowledge import build_kb
 
-    entities = islice(_entities(source), limit)
+    dumps = dump_files(wikipedia, redirects, page_props, wikidata)
+    if (source is None) == (dumps is None):
+        raise typer.BadParameter("name SOURCE, or a dump with --wikipedia, and not both", param_hint="SOURCE")
+    # Faults of the source are told before the model is loaded; those of the model before hours of gathering.
+    given = _entities(source) if source else iter(())
     backbone = embedder(model, device, threads)
     if dims and dims >= backbone.dims:
         raise KBError(
             f"the vectors of model {backbone.name} have {backbone.dims} dimensions; --dims must be less, "
             "or be left out"
         )
-    with shown_stages() as show:
+    opened: AbstractContextManager[Iterable[Entity]] = gathered(dumps, out) if dumps else nullcontext(given)
+    with opened as entities, shown_stages() as show:
         built = build_kb(
-            entities,
+            islice(entities, limit),
             backbone.embed_entities,
             out,
             fingerprint=backbone.manifest.serves,
@@ -84,8 +105,8 @@ def build(
             index=index,
             dims=dims,
             alias_vectors=alias_vectors,
-            source=note or source.name,
-            date=date,
+            source=note or (names_of(dumps) if dumps else source.name if source else ""),
+            date=date or (date_of(dumps) if dumps else ""),
             threads=threads or 1,
             progress=show,
         )
