@@ -18,7 +18,8 @@ MANIFESTS = {"model": "onegen_el.json", "kb": "kb.json"}
 VARIABLES = {"model": "ONEGEN_EL_MODEL", "kb": "ONEGEN_EL_KB"}
 MAKERS = {"model": "onegen-el train", "kb": "onegen-el kb build"}
 TARGETS = {"model": "make model", "kb": "make kb-bundled"}
-CACHE_VARIABLE = "ONEGEN_EL_CACHE"
+CACHE_VARIABLE, DATA_VARIABLE = "ONEGEN_EL_CACHE", "ONEGEN_EL_DATA"
+FULL = "full"  # `--kb full`: the knowledge base of all our entities, which `make kb-full` builds
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w./-]+)?", re.ASCII)
 # Only data files: a hub repository can never bring code or pickles along.
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.sqlite", "*.npy", "*.usearch")
@@ -27,23 +28,31 @@ Kind = Literal["model", "kb"]
 
 
 def cache_folder(part: str) -> Path:
-    """Folder `part` of $ONEGEN_EL_CACHE, else of `onegen-el` in the platform's cache."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser() / part
+    """Folder `part` of $ONEGEN_EL_CACHE, else of `onegen-el` in the platform's cache: it may be deleted."""
+    return _own_folder(CACHE_VARIABLE, "XDG_CACHE_HOME", "~/.cache", "~/Library/Caches") / part
+
+
+def full_kb() -> Path:
+    """Where `--kb full` is looked for: in $ONEGEN_EL_DATA, else in `onegen-el` of the platform's data folder."""
+    mac = "~/Library/Application Support"
+    return _own_folder(DATA_VARIABLE, "XDG_DATA_HOME", "~/.local/share", mac) / "kb-full"
+
+
+def _own_folder(variable: str, xdg: str, linux: str, mac: str) -> Path:
+    if chosen := os.environ.get(variable):
+        return Path(chosen).expanduser()
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    elif sys.platform == "darwin":
-        base = "~/Library/Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "onegen-el" / part
+        base = mac if sys.platform == "darwin" else os.environ.get(xdg) or linux
+    return Path(base).expanduser() / "onegen-el"
 
 
 def resolve(name: str | Path | None, kind: Kind) -> Path:
     """Local folder of a model or knowledge base.
 
-    `name` is a folder, a hub id `owner/name[@revision]` (downloaded once into the Hugging Face cache),
-    or None: the folder or id in ONEGEN_EL_MODEL / ONEGEN_EL_KB, else what is bundled with the package.
+    `name` is a folder, "full" for the knowledge base that `make kb-full` built, a hub id
+    `owner/name[@revision]` (downloaded once into the Hugging Face cache), or None: the folder or id in ONEGEN_EL_MODEL / ONEGEN_EL_KB, else what is bundled with the package.
     A folder wins over a hub id of the same name. Raises ModelError or KBError saying what was looked for
     and where.
     """
@@ -55,6 +64,9 @@ def resolve(name: str | Path | None, kind: Kind) -> Path:
         name = BUNDLED / kind
         hint = f"it should have come with the package: install it again, or `{TARGETS[kind]}` in a checkout"
     folder = Path(name).expanduser()
+    if kind == "kb" and name == FULL and not folder.exists():
+        folder = full_kb()
+        hint = "build it with `make kb-full` in a checkout, or give its folder"
     if isinstance(name, str) and not folder.exists() and HUB_ID.fullmatch(name):
         return _download(name, kind, error)
     if not folder.exists():

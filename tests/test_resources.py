@@ -55,6 +55,23 @@ def test_folder_wins_over_a_hub_id_of_the_same_name(tmp_path: Path, monkeypatch:
     assert resolve("acme/linker", "model") == Path("acme/linker")
 
 
+def test_full_is_the_knowledge_base_that_was_built_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONEGEN_EL_DATA", str(tmp_path / "data"))
+    with pytest.raises(KBError, match=r"data.kb-full: no such kb folder; build it with `make kb-full`"):
+        resolve("full", "kb")
+    folder = folder_of("kb", tmp_path / "data" / "kb-full")
+    assert resolve("full", "kb") == folder == resources.full_kb()
+    monkeypatch.setenv(VARIABLES["kb"], "full")
+    assert resolve(None, "kb") == folder
+    with pytest.raises(ModelError, match="no such model folder"):
+        resolve("full", "model")
+    mine = folder_of("kb", tmp_path / "full")
+    assert resolve("full", "kb").resolve() == mine  # a folder of that name is what it always was
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["missing", "./missing", "../missing", "a/b/missing", "a/", "/a/b", "a b/c"])
 def test_missing_folder_that_cannot_be_a_hub_id(

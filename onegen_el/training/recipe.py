@@ -259,7 +259,7 @@ class Recipe:
             _check("recipe", self, natural=["dims"])
         if self.objective.stored and not self.data.kb:
             raise RecipeError(
-                f'objective.entities = "{self.objective.entities}" needs data.kb, whose vectors stay'
+                f'objective.entities = "{self.objective.entities}" needs data.kb, whose vectors are kept'
             )
         if self.grammar is None:
             return
