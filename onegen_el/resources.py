@@ -33,7 +33,7 @@ def cache_folder(part: str) -> Path:
 
 
 def full_kb() -> Path:
-    """Where `--kb full` is looked for: in $ONEGEN_EL_DATA, else in `onegen-el` of the platform's data folder."""
+    """Where `--kb full` is looked for: $ONEGEN_EL_DATA, else `onegen-el` in the platform's data folder."""
     mac = "~/Library/Application Support"
     return _own_folder(DATA_VARIABLE, "XDG_DATA_HOME", "~/.local/share", mac) / "kb-full"
 
@@ -52,7 +52,8 @@ def resolve(name: str | Path | None, kind: Kind) -> Path:
     """Local folder of a model or knowledge base.
 
     `name` is a folder, "full" for the knowledge base that `make kb-full` built, a hub id
-    `owner/name[@revision]` (downloaded once into the Hugging Face cache), or None: the folder or id in ONEGEN_EL_MODEL / ONEGEN_EL_KB, else what is bundled with the package.
+    `owner/name[@revision]` (downloaded once into the Hugging Face cache), or None: the folder or id in
+    ONEGEN_EL_MODEL / ONEGEN_EL_KB, else what is bundled with the package.
     A folder wins over a hub id of the same name. Raises ModelError or KBError saying what was looked for
     and where.
     """
