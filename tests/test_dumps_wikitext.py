@@ -101,6 +101,7 @@ def test_other_links_are_passed_over(text: str) -> None:
         ("a<!-- b", "a"),
         ("a<ref>b</ref>c<ref name=x/>d<REF name='y'>e</Ref >f", "acdf"),
         ("a<ref>b", "a<ref>b"),
+        ("a<ref>b<ref name=x/>c<ref>d", "a<ref>bc<ref>d"),
         ("a<nowiki>[[b]]</nowiki>c<nowiki />d", "acd"),
         ("a<references group='n'/>b", "ab"),
         ("a<math>x</math>b<small>c</small>", "ab<small>c</small>"),

@@ -16,6 +16,7 @@ UNSHOWN = (
     "nowiki|ref|references|math|chem|ce|pre|syntaxhighlight|source|timeline|score|graph|mapframe|templatedata"
 )
 OPENING = re.compile(rf"<!--|<({UNSHOWN})(?=[\s/>])[^<>]*>", re.IGNORECASE)
+CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in UNSHOWN.split("|")}
 BRACES = re.compile(r"\{\{|\}\}|^[ \t:]*+\{\||^[ \t]*+\|\}(?!\})", re.MULTILINE)
 # Templates that show one of their parameters as it is.
 SHOWING = re.compile(
@@ -40,7 +41,8 @@ def without_unshown(text: str) -> str:
     unclosed: set[str] = set()
     while opening := OPENING.search(text, place):
         name = (opening[1] or "").lower()
-        end = _end_of_unshown(text, opening, name) if name not in unclosed else -1
+        closed = name not in unclosed or opening[0].endswith("/>")
+        end = _end_of_unshown(text, opening, name) if closed else -1
         if end < 0:
             unclosed.add(name)  # is text then, as are all others of that name
             place = opening.end()
@@ -57,7 +59,7 @@ def _end_of_unshown(text: str, opening: re.Match[str], name: str) -> int:
         return len(text) if closing < 0 else closing + 3
     if opening[0].endswith("/>"):
         return opening.end()
-    found = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, opening.end())
+    found = CLOSING[name].search(text, opening.end())
     return found.end() if found else -1
 
 
