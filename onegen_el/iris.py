@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from onegen_el.document import TITLE_PREFIX, Mention
+from onegen_el.document import TITLE_PREFIX, Entity, Mention
 from onegen_el.unicode import encodable
 
 WIKIDATA_ENTITY = "http://www.wikidata.org/entity/"
 WIKIPEDIA_PAGE = "http://en.wikipedia.org/wiki/"
+DBPEDIA_RESOURCE = "http://dbpedia.org/resource/"
 NOT_IN_WIKI = "http://aksw.org/notInWiki/"
 OWN = "urn:onegen-el:"
 LEAST_CONFIDENCE = 1e-6
@@ -36,6 +37,15 @@ def entity_iri(mention: Mention) -> str:
     if entity.startswith(TITLE_PREFIX):
         return WIKIPEDIA_PAGE + _segment(entity.removeprefix(TITLE_PREFIX).replace(" ", "_"))
     return entity if WEB.fullmatch(entity) else f"{OWN}entity/{_segment(entity)}"
+
+
+def known_iris(entity: Entity) -> tuple[str, ...]:
+    """The IRIs by which others name an entity: Wikidata, Wikipedia and DBpedia, as far as they are known."""
+    iris = [WIKIDATA_ENTITY + entity.qid] if entity.qid else []
+    if entity.wikipedia_title:
+        page = _segment(encodable(entity.wikipedia_title).replace(" ", "_"))
+        iris += [WIKIPEDIA_PAGE + page, DBPEDIA_RESOURCE + page]
+    return tuple(iris)
 
 
 def _segment(name: str) -> str:

@@ -17,6 +17,7 @@ from onegen_el.errors import KBError
 from onegen_el.knowledge.embedding import Encoder, Maker, Progress
 from onegen_el.knowledge.making import Clock, Settings, make_segment, receive, storing_digest
 from onegen_el.knowledge.manifest import PROJECTION, KBManifest, VectorType
+from onegen_el.knowledge.projection import write_projection
 from onegen_el.knowledge.store import IndexChoice
 from onegen_el.knowledge.texts import TEMPLATE
 from onegen_el.knowledge.work import change, check_place, new_segment, version_of
@@ -46,6 +47,8 @@ def build_kb(
     date: str = "",
     threads: int = 1,
     vectors_of: Callable[[Sequence[Entity]], np.ndarray] | None = None,
+    vectors_digest: str = "",
+    projection: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Built:
     """Builds the folder `out`; the same inputs give the same bytes, but for a graph of several `threads`.
@@ -53,7 +56,9 @@ def build_kb(
     `encode` turns texts into float `[n, width]` (of any length, they are normalised here); else `vectors_of`
     gives those of entities, where they are known already. `dims` shortens them by a projection that is
     learned of them, 0 leaves them as they are. Each entity gets vectors for up to `alias_vectors` aliases
-    beside its own. `progress` gets the stage and the numbers done and in all (0 where that is not known).
+    beside its own. What `vectors_of` gives may be shortened already, by `projection` `[width, dims]`, and is
+    known by `vectors_digest` when a build goes on. `progress` gets the stage and the numbers done and in all
+    (0 where that is not known).
 
     Where `out` is a knowledge base it stays the one that readers find until the new one is whole. A build
     that was killed goes on from its last chunk when it is called again with the same inputs. Raises KBError
@@ -66,7 +71,7 @@ def build_kb(
     settings = Settings(template, dtype, index, dims, alias_vectors, threads)
     clock = Clock(progress)
     with change(out) as work:
-        incoming = receive(entities, work, settings, fingerprint, clock)
+        incoming = receive(entities, work, settings, fingerprint + vectors_digest, clock)
         storing = storing_digest(kind="build", source=source, date=date, **asdict(settings))
         if done := work.published(incoming.inputs, storing):
             return Built(done, clock.seconds)
@@ -75,6 +80,8 @@ def build_kb(
         work.begin(incoming.inputs, storing)
         version = version_of(out) + 1
         folder = new_segment(version)
+        if projection is not None:
+            write_projection(projection, work.segment / PROJECTION)
         segment, stored_dims = make_segment(work, incoming, make, settings, folder, clock)
         manifest = KBManifest(
             fingerprint=fingerprint,
@@ -86,7 +93,7 @@ def build_kb(
             source=source,
             date=date,
             alias_vectors=alias_vectors,
-            projection=segment.path_of(PROJECTION) if dims else "",
+            projection=segment.path_of(PROJECTION) if dims or projection is not None else "",
             version=version,
         )
         work.publish(manifest)

@@ -39,6 +39,10 @@ SELECT = """
 SELECT key, id, title, description, aliases, types, prior, qid, wikipedia_title
 FROM entities JOIN kinds USING (kind)
 """
+CLAIMS = f"""
+SELECT key, id, iif(qid = {SAME}, id, qid), iif(wikipedia_title = {SAME}, title, wikipedia_title)
+FROM entities
+"""
 PAGE = 4096  # rows that an iteration takes at a time, so that others get their turn
 # The page of that name first, then the best known entities of that name, then in the order of the keys.
 BY_TITLE = f"""
@@ -72,6 +76,13 @@ class EntityTable:
         """Entities in the order of their keys, from `key` on."""
         while rows := self._fetch(f"{SELECT} WHERE key >= ? ORDER BY key LIMIT {PAGE}", (key,)):
             yield from map(_entity, rows)
+            key = rows[-1][0] + 1
+
+    def claims(self) -> Iterator[tuple[int, str, str | None, str | None]]:
+        """Key, id, Wikidata item and Wikipedia title of all entities, in the order of the keys."""
+        key = 0
+        while rows := self._fetch(f"{CLAIMS} WHERE key >= ? ORDER BY key LIMIT {PAGE}", (key,)):
+            yield from rows
             key = rows[-1][0] + 1
 
     def __repr__(self) -> str:

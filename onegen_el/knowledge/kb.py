@@ -14,7 +14,7 @@ import numpy as np
 
 from onegen_el.document import Entity
 from onegen_el.errors import KBError
-from onegen_el.knowledge.manifest import KBManifest
+from onegen_el.knowledge.manifest import RECOVER, KBManifest
 from onegen_el.knowledge.projection import read_projection, shorten
 from onegen_el.knowledge.segment import Segment
 from onegen_el.knowledge.vectors import Hits
@@ -67,13 +67,16 @@ class KnowledgeBase:
 
     @classmethod
     def _open(cls, folder: Path, manifest: KBManifest, verify: bool) -> KnowledgeBase:
-        manifest.check_files(folder, checksums=verify)
-        segments = [
-            Segment.open(folder, record, manifest.dims, manifest.dtype) for record in manifest.segments
-        ]
-        projection = None
-        if manifest.projection:
-            projection = read_projection(folder / manifest.projection, manifest.dims)
+        try:
+            manifest.check_files(folder, checksums=verify)
+            segments = [
+                Segment.open(folder, record, manifest.dims, manifest.dtype) for record in manifest.segments
+            ]
+            projection = None
+            if manifest.projection:
+                projection = read_projection(folder / manifest.projection, manifest.dims)
+        except OSError as error:
+            raise KBError(f"{folder}: cannot be opened ({error}); {RECOVER}") from error
         return cls(folder, manifest, segments, projection)
 
     @property
@@ -130,7 +133,10 @@ class KnowledgeBase:
 
         Raises ValueError for another shape, for NaN or infinite values and for k < 1.
         """
-        queries = self.shortened(queries)
+        return self.search_short(self.shortened(queries), k)
+
+    def search_short(self, queries: np.ndarray, k: int) -> Hits:
+        """As `search`, for queries float `[n, dims]` that are shortened already."""
         found = [segment.search(queries, k) for segment in self.segments]
         if len(found) == 1:
             return found[0]
