@@ -35,8 +35,10 @@ def say_error(message: str, console: Console | None = None) -> None:
 
 
 def count(number: int, noun: str) -> str:
-    """`1 document`, `2 documents`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """`1 document`, `2 documents`, `2 entities`."""
+    if number != 1:
+        noun = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun}"
 
 
 @contextmanager

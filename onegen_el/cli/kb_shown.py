@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from onegen_el.knowledge import Built
 
 DOING = {
+    "check": "checking vectors",
+    "learn": "learning a projection",
     "read": "reading entities",
     "embed": "embedding entities",
     "store": "storing vectors",
