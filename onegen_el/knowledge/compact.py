@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from onegen_el.knowledge.build import Built
+from onegen_el.knowledge.disk import writing
 from onegen_el.knowledge.embedding import Progress
 from onegen_el.knowledge.entities import write_entities
 from onegen_el.knowledge.kb import KnowledgeBase
+from onegen_el.knowledge.lock import write_lock
 from onegen_el.knowledge.making import Clock, storing_digest
 from onegen_el.knowledge.manifest import PROJECTION, segment_folder
 from onegen_el.knowledge.segment import Segment
 from onegen_el.knowledge.store import IndexChoice, blocks, record_of, write_owners, write_vectors
-from onegen_el.knowledge.work import change
+from onegen_el.knowledge.work import change, settle
 from onegen_el.resources import resolve
 
 
@@ -41,6 +43,8 @@ def compact_kb(
     clock = Clock(progress)
     kb = KnowledgeBase.open(folder)
     if len(kb.segments) == 1 and not kb.segments[0].record.removed_count:
+        with writing(folder), write_lock(folder):
+            settle(folder)
         return Built(kb.manifest, clock.seconds)
     with change(folder) as work:
         kb = KnowledgeBase.open(folder)

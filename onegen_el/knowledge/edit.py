@@ -22,7 +22,7 @@ from onegen_el.knowledge.kb import KnowledgeBase
 from onegen_el.knowledge.lock import write_lock
 from onegen_el.knowledge.making import Clock, Settings, make_segment, receive, storing_digest
 from onegen_el.knowledge.manifest import FileRecord, KBManifest, SegmentRecord, removed_file, segment_folder
-from onegen_el.knowledge.work import MANIFEST, change, tidy
+from onegen_el.knowledge.work import MANIFEST, change, settle
 from onegen_el.resources import resolve
 
 BATCH = 4096  # ids looked up together
@@ -114,7 +114,7 @@ def remove_entities(folder: str | Path, ids: Iterable[str]) -> KBManifest:
         segments = _without(kb, np.sort(np.fromiter(keys.values(), np.int64)), version)
         manifest = replace(kb.manifest, segments=tuple(segments), version=version)
         manifest.write(folder / MANIFEST)
-        tidy(folder)
+        settle(folder)
     return manifest
 
 

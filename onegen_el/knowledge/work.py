@@ -76,7 +76,10 @@ class Work:
             return None
         if ready.is_file():
             return self._publish() if note.version == version_of(self.out) + 1 else None
-        return KBManifest.read(self.out) if note.version == version_of(self.out) else None
+        if note.version != version_of(self.out):
+            return None
+        tidy(self.out)
+        return KBManifest.read(self.out)
 
     def begin(self, inputs: str, storing: str) -> None:
         """Takes up the change of these inputs where it was, or begins it; `incoming` becomes its entities."""
@@ -187,6 +190,18 @@ def version_of(out: Path) -> int:
 def new_segment(version: int) -> str:
     """Folder of the segment that is all of a knowledge base of this version."""
     return segment_folder(version) if version > 1 else ""
+
+
+def settle(out: Path) -> None:
+    """Clears away what a change left that was cut off when it was published already, or had hardly begun.
+
+    What an unfinished change has saved stays for its next try.
+    """
+    work = Work(out)
+    published = not (work.path / MANIFEST).exists() and work.note and work.note.version == version_of(out)
+    if work.note is None or published:
+        _delete(work.path)
+    tidy(out)
 
 
 def tidy(out: Path) -> None:
