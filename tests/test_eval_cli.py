@@ -18,6 +18,7 @@ from onegen_el.cli.main import Program
 from onegen_el.corpora import find, location
 from onegen_el.corpora.store import Receipt, write_receipt
 from onegen_el.document import Entity
+from onegen_el.errors import InputError
 from onegen_el.evaluation.outcome import read_figures
 from onegen_el.knowledge import build_kb
 
@@ -127,6 +128,34 @@ def test_half_of_the_documents(files: list[object]) -> None:
     code, output = onegen(*files, "--half", "odd")
     assert code == 0
     assert cells(output.splitlines()[1])[:5] == ["gold", "1", "1.000", "1.000", "1.000"]
+
+
+def test_the_first_documents_of_a_half(files: list[object], tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    for options, ids in (
+        (("--documents", "2"), ("a", "b")),
+        (("--documents", "1", "--half", "even"), ("a",)),
+        (("--documents", "1", "--half", "odd"), ("b",)),
+        (("--documents", "9"), ("a", "b", "c")),
+    ):
+        code, output = onegen(*files, *options, "-o", figures)
+        assert code == 0 and "are in none of the corpora" not in output
+        assert read_figures(figures).outcomes[0].ids == ids
+    assert onegen(*files, "--documents", "0")[0] == 2
+
+
+def test_figures_of_before_policies_were_noted_are_read(files: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    onegen(*files, "-o", path)
+    row = json.loads(path.read_text())
+    for name in ("policy", "calibration", "kb_checksum"):
+        del row[name]
+    path.write_text(json.dumps(row))
+    assert read_figures(path).conditions.policy == ""
+    del row["fingerprint"]
+    path.write_text(json.dumps(row))
+    with pytest.raises(InputError, match="not figures"):
+        read_figures(path)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +303,9 @@ def test_the_bundled_model_is_measured(tmp_path: Path) -> None:
     assert code == 0, output
     heads, line = map(cells, output.splitlines())
     assert (len(heads), line[:2]) == (11, ["first", "6"])
-    outcome = read_figures(out).outcomes[0]
+    conditions, outcome = read_figures(out).conditions, read_figures(out).outcomes[0]
+    assert conditions.policy == "default" and len(conditions.kb_checksum) == 64
+    assert conditions.calibration and conditions.calibration["min_score"] == conditions.threshold
     assert outcome.links.f1 > 0.5
     # Given the spans the linker answers on each of them.
     spans = outcome.block("D2KB, given spans", "D2KB", "all")

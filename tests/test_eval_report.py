@@ -139,6 +139,7 @@ def test_figures_worked_out_by_hand(outcome: Outcome) -> None:
     # Q99 is not in the knowledge base; of Lisbon, Oslo, Leeds, Oslo all but the first Oslo have the best one.
     assert (outcome.coverage, outcome.accuracy) == (4 / 5, 3 / 4)
     assert (outcome.documents, outcome.mentions, outcome.unanswered, outcome.left_out) == (3, 6, 0, 0)
+    assert outcome.accuracy_given is None, "the spans of gold were not given"
     links, marked = outcome.tally(LINKS), outcome.tally(MARKS)
     assert links is not None and marked is not None
     assert links.counts == (Counts(1, 2, 3), Counts(1, 0, 0), Counts(0, 1, 0))
@@ -383,6 +384,21 @@ def linker(kb: KnowledgeBase) -> EntityLinker:
     made.calibration = Calibration(mark_bias=BIAS)
     made.min_score = -1.0
     return made
+
+
+def test_accuracy_on_given_spans_is_that_of_all_reachable_gold(kb: KnowledgeBase) -> None:
+    # Bergen's entity is in no knowledge base; of the four others three have the right best candidate.
+    given = (
+        answer(
+            FIRST, ("Lisbon", "Q1", 0.9), ("Oslo", "Q1", 0.8), ("Leeds", None, 0.1), ("Bergen", "Q2", 0.7)
+        ),
+        answer(SECOND, ("Oslo", "Q2", 0.6)),
+        answer(THIRD),
+    )
+    answers = Answers((answer(FIRST), answer(SECOND), answer(THIRD)), given, scored=True)
+    outcome = Meter(kb, Settings()).measure("three", GOLD, answers)
+    assert (outcome.accuracy, outcome.accuracy_given) == (None, 3 / 4)
+    assert Outcome.from_dict(json.loads(json.dumps(outcome.to_dict()))).accuracy_given == 3 / 4
 
 
 def test_a_linker_is_asked_with_and_without_spans(linker: EntityLinker) -> None:

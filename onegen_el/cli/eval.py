@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -25,6 +23,7 @@ from onegen_el import __version__
 from onegen_el.cli import console
 from onegen_el.cli.output import Output
 from onegen_el.errors import InputError
+from onegen_el.grammar import DEFAULT_POLICY
 
 if TYPE_CHECKING:
     from onegen_el.evaluation.answers import Answers, Predictions
@@ -58,18 +57,33 @@ class Half(StrEnum):
     ODD = "odd"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which documents of a corpus are used: a half of them, and of that the `first` so many (None: all)."""
+
+    half: Half = Half.ALL
+    first: int | None = None
+
+    def of(self, documents: list[T]) -> list[T]:
+        halves = {Half.ALL: documents, Half.EVEN: documents[::2], Half.ODD: documents[1::2]}
+        return halves[self.half][: self.first]
+
+
+WHOLE = Part()
+
+
 def read_gold(path: Path, half: Half = Half.ALL, format: str = "auto") -> list[GoldDocument]:
     """Documents of a gold file; raises InputError where there are none."""
+    return _read(path, Part(half), format)
+
+
+def _read(path: Path, part: Part, format: str) -> list[GoldDocument]:
     from onegen_el.gold import read_gold as read
 
-    chosen = _half(list(read(path, format)), half)
+    chosen = part.of(list(read(path, format)))
     if not chosen:
         raise InputError(f"{path}: has no documents")
     return chosen
-
-
-def _half(documents: list[T], half: Half) -> list[T]:
-    return {Half.ALL: documents, Half.EVEN: documents[::2], Half.ODD: documents[1::2]}[half]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,16 @@ def evaluate(
     min_score: Annotated[
         float | None, typer.Option(help="NIL below this score; default: the model's.")
     ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What is marked: one of the model's policies (`onegen-el info`); else its default."
+        ),
+    ] = None,
     half: Annotated[Half, typer.Option(help="Documents used: even, odd or all.")] = Half.ALL,
+    documents: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many of each corpus, after --half.")
+    ] = None,
     experiment: Annotated[
         Literal["a2kb", "d2kb", "c2kb", "erec"],
         typer.Option(help="GERBIL's: find and link, link given spans, name the text's entities, find."),
@@ -134,9 +157,10 @@ def evaluate(
     for path in filter(None, (out, markdown, html)):
         if not path.absolute().parent.is_dir():
             raise InputError(f"{path}: there is no such folder; make it first, or choose another file")
-    if system and (model or min_score is not None):
-        raise InputError("--system scores a file of answers: leave out --model and --min-score")
-    corpora, missing = _corpora(gold or [], corpus or [], half)
+    if system and (model or policy or min_score is not None):
+        raise InputError("--system scores a file of answers: leave out --model, --policy and --min-score")
+    part = Part(half, documents)
+    corpora, missing = _corpora(gold or [], corpus or [], part)
     if not corpora:
         _tell_missing(missing)
         raise InputError(
@@ -146,12 +170,12 @@ def evaluate(
         )
     settings = {"experiment": experiment, "match": match, "oddities": oddities, "examples": examples}
     if system:
-        outcomes, conditions = _score_file(system, corpora, half, kb, settings)
+        outcomes, conditions = _score_file(system, corpora, part, kb, settings)
     else:
         started = time.perf_counter()
         from onegen_el.linker import load
 
-        linker = load(model, kb, device=device, min_score=min_score, batch_size=batch_size)
+        linker = load(model, kb, device=device, min_score=min_score, batch_size=batch_size, policy=policy)
         loaded = time.perf_counter() - started
         outcomes = _run(linker, corpora, half, settings)
         conditions = _conditions(linker, kb, loaded)
@@ -166,7 +190,7 @@ def evaluate(
         _write(html, page.html(evaluation))
 
 
-def _corpora(gold: list[str], names: list[str], half: Half) -> tuple[list[Corpus], list[Missing]]:
+def _corpora(gold: list[str], names: list[str], part: Part) -> tuple[list[Corpus], list[Missing]]:
     """Corpora that are here and those that are not; raises InputError for one that nobody knows."""
     from onegen_el.corpora import find, located
     from onegen_el.evaluation.outcome import Missing
@@ -198,12 +222,12 @@ def _corpora(gold: list[str], names: list[str], half: Half) -> tuple[list[Corpus
         taken[name] = path
     corpora = []
     for name, path, format in files:
-        documents = read_gold(path, half, format)
-        corpora.append(Corpus(name, documents, _labels(path, half, len(documents))))
+        documents = _read(path, part, format)
+        corpora.append(Corpus(name, documents, _labels(path, part, len(documents))))
     return corpora, missing
 
 
-def _labels(path: Path, half: Half, count: int) -> list[LabelledDocument] | None:
+def _labels(path: Path, part: Part, count: int) -> list[LabelledDocument] | None:
     """ELEVANT's labels with their alternatives; None where the file has not all of their fields."""
     from onegen_el.evaluation.elevant_scores import read_labels
     from onegen_el.gold.formats import told
@@ -211,7 +235,7 @@ def _labels(path: Path, half: Half, count: int) -> list[LabelledDocument] | None
     if told(path) != "elevant":
         return None
     try:
-        labels = _half(list(read_labels(path)), half)
+        labels = part.of(list(read_labels(path)))
     except InputError:
         return None
     return labels if len(labels) == count else None
@@ -233,7 +257,7 @@ def _run(
 
 
 def _score_file(
-    path: Path, corpora: Iterable[Corpus], half: Half, kb: str | None, settings: dict[str, Any]
+    path: Path, corpora: Iterable[Corpus], part: Part, kb: str | None, settings: dict[str, Any]
 ) -> tuple[list[Outcome], Conditions]:
     from onegen_el.evaluation.answers import Predictions
     from onegen_el.knowledge import KnowledgeBase
@@ -241,8 +265,8 @@ def _score_file(
     predictions: Predictions = Predictions.read(path)
     names = KnowledgeBase.open(kb)
     pairs = ((corpus, predictions.answers(corpus.documents)) for corpus in corpora)
-    outcomes = _measured(pairs, names, half, settings)
-    if predictions.unused and half is Half.ALL:
+    outcomes = _measured(pairs, names, part.half, settings)
+    if predictions.unused and part == WHOLE:
         console.say(
             console.stderr(),
             f"{path}: {console.count(predictions.unused, 'document')} of it are in none of the corpora",
@@ -275,9 +299,10 @@ def _measured(
 def _conditions(linker: EntityLinker, kb: str | None, loaded: float) -> Conditions:
     backbone = linker.backbone
     device = f"{backbone.device}, {str(backbone.dtype).removeprefix('torch.')}"
-    return _conditions_of(
+    known = _conditions_of(
         backbone.name, backbone.fingerprint, linker.min_score, linker.kb, kb, device, loaded
     )
+    return replace(known, policy=linker.policy or DEFAULT_POLICY, calibration=asdict(linker.calibration))
 
 
 def _conditions_of(
@@ -290,6 +315,7 @@ def _conditions_of(
     loaded: float | None,
 ) -> Conditions:
     from onegen_el.evaluation.outcome import Conditions
+    from onegen_el.evaluation.provenance import kb_checksum, machine, now
 
     return Conditions(
         model=model,
@@ -298,22 +324,12 @@ def _conditions_of(
         fingerprint=fingerprint,
         threshold=threshold,
         version=__version__,
-        date=datetime.now().astimezone().isoformat(timespec="seconds"),
-        machine=_machine(),
+        date=now(),
+        machine=machine(),
         device=device,
         load_seconds=loaded,
+        kb_checksum=kb_checksum(kb.manifest),
     )
-
-
-def _machine() -> str:
-    """System, kind of processor and how many of them; no names of hosts."""
-    kind = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
-        kind = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), kind)
-    except OSError:
-        pass
-    return f"{platform.system()}, {kind}, {console.count(os.cpu_count() or 1, 'CPU')}"
 
 
 def _show(evaluation: Evaluation, details: bool) -> None:

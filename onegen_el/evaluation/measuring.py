@@ -35,6 +35,7 @@ from onegen_el.evaluation.outcome import (
 )
 from onegen_el.evaluation.pairing import Identity
 from onegen_el.evaluation.scores import Counts as SimpleCounts
+from onegen_el.evaluation.scores import Scores as SimpleScores
 from onegen_el.evaluation.scores import resolver, score
 from onegen_el.evaluation.significance import interval
 from onegen_el.evaluation.surface_scores import surface_scores
@@ -107,7 +108,8 @@ class Meter:
             runs.append((SEARCHED.format(runs[0][0]), self._run(annotated, scored, settings.experiment)))
         if answers.given is not None and settings.experiment is not Experiment.D2KB:
             runs.append((GIVEN, self._run(annotated, _annotated(answers.given), Experiment.D2KB)))
-        simple = score(zip(gold, map(self._answer, gold, documents), strict=True), self._resolve)
+        simple = self._score(gold, documents)
+        given = None if answers.given is None else self._score(gold, answers.given)
         return Outcome(
             name=name,
             half=half,
@@ -129,7 +131,11 @@ class Meter:
             classes=tuple(self._classes(annotated, system)),
             curve=self._curve(annotated, answers),
             seconds=answers.seconds,
+            accuracy_given=given.accuracy if given and given.asked else None,
         )
+
+    def _score(self, gold: Sequence[GoldDocument], answers: Sequence[LinkedDocument | None]) -> SimpleScores:
+        return score(zip(gold, map(self._answer, gold, answers), strict=True), self._resolve)
 
     def _run(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +171,9 @@ class Outcome:
     """What one system got on one corpus.
 
     `marks`, `links`, `coverage` and `accuracy` are those of `scores.score`: strong matches, spans alone and
-    linked; accuracy is None where no right span was asked. `unanswered` documents had no answer, `left_out`
-    answers lay where gold was not annotated, `unasked` gold spans could not be put to the linker.
+    linked; accuracy is None where no right span was asked. `accuracy_given` is the same over all gold spans,
+    given to the linker; None where they were not. `unanswered` documents had no answer, `left_out` answers
+    lay where gold was not annotated, `unasked` gold spans could not be put to the linker.
     """
 
     name: str
@@ -195,6 +196,7 @@ class Outcome:
     classes: tuple[MentionClass, ...]
     curve: Curve | None
     seconds: Seconds | None
+    accuracy_given: float | None = None
 
     @property
     def documents(self) -> int:
@@ -219,8 +221,7 @@ class Outcome:
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Outcome:
         """Inverse of `to_dict`; raises KeyError, TypeError or ValueError for anything else."""
-        known = {field.name: row[field.name] for field in fields(cls)}
-        known |= {
+        known = _known(cls, row) | {
             "ids": tuple(row["ids"]),
             "marks": Measures(**row["marks"]),
             "links": Measures(**row["links"]),
@@ -249,6 +250,8 @@ class Conditions:
 
     `model` is its name, or that of the file of predictions; `entities` those of the knowledge base;
     `fingerprint` and `threshold` are the model's, `load_seconds` until it could link; `date` is ISO 8601.
+    `policy` is what the model was told to mark and `calibration` its numbers for that, "" and None where no
+    model ran; `kb_checksum` is that of the knowledge base's files, "" in figures of before it was noted.
     """
 
     model: str
@@ -261,6 +264,9 @@ class Conditions:
     machine: str
     device: str
     load_seconds: float | None
+    policy: str = ""
+    calibration: Mapping[str, float] | None = None
+    kb_checksum: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +292,7 @@ class Evaluation:
         if row["format"] != FORMAT:
             raise ValueError(f"format {row['format']!r} is not {FORMAT}")
         return cls(
-            Conditions(**{field.name: row[field.name] for field in fields(Conditions)}),
+            Conditions(**_known(Conditions, row)),
             tuple(map(Outcome.from_dict, row["corpora"].values())),
             tuple(Missing(**missing) for missing in row["missing"]),
         )
@@ -307,6 +313,13 @@ def read_figures(path: Path) -> Evaluation:
         raise InputError(
             f"{path}: not figures of this onegen-el ({error!r}); write them with `onegen-el eval --json FILE`"
         ) from error
+
+
+def _known(cls: type[Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass that are in the row; raises KeyError where one without a default is not."""
+    return {
+        field.name: row[field.name] for field in fields(cls) if field.name in row or field.default is MISSING
+    }
 
 
 def _values(point: Point) -> list[float]:

@@ -197,26 +197,28 @@ def terminal(table: Rows, *, color: bool = False, title: bool = True) -> str:
 
 def markdown(evaluation: Evaluation) -> str:
     """A page of Markdown with all tables."""
-    parts = ["# Entity linking, measured", _markdown(summary(evaluation.outcomes))]
+    parts = ["# Entity linking, measured", markdown_table(summary(evaluation.outcomes))]
     if evaluation.missing:
-        parts += ["## Not here", _markdown(missing(evaluation))]
+        parts += ["## Not here", markdown_table(missing(evaluation))]
     for table in detailed(evaluation):
-        parts += [f"## {_escaped(table.title)}", _markdown(table)]
-    lost = [f"* {_escaped(note)}" for outcome in evaluation.outcomes for note in notes(outcome)]
+        parts += [f"## {escaped(table.title)}", markdown_table(table)]
+    lost = [f"* {escaped(note)}" for outcome in evaluation.outcomes for note in notes(outcome)]
     if lost:
         parts += ["## Not counted", "\n".join(lost)]
-    parts += ["## Conditions", _markdown(conditions(evaluation))]
+    parts += ["## Conditions", markdown_table(conditions(evaluation))]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(table: Rows) -> str:
+def markdown_table(table: Rows) -> str:
+    """The table in Markdown, without its title and a final line feed."""
     rule = ["---" if index < table.left else "--:" for index in range(len(table.heads))]
-    rows = [[_escaped(cell) for cell in row] for row in (table.heads, *table.rows)]
+    rows = [[escaped(cell) for cell in row] for row in (table.heads, *table.rows)]
     lines = [rows[0], rule, *rows[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text on one line of Markdown, in which it means nothing but itself."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")
     return _cell(text)
@@ -227,6 +229,8 @@ def _conditions(what: Conditions) -> Iterator[tuple[str, str]]:
     yield "knowledge base", f"{what.kb}, {what.entities:,} entities"
     if what.fingerprint:
         yield "fingerprint", what.fingerprint
+    if what.policy:
+        yield "marking policy", what.policy
     if what.threshold is not None:
         yield "threshold of scores", f"{what.threshold:.3f}"
     yield "onegen-el", what.version
