@@ -21,6 +21,12 @@ HALF ?= odd
 STAND_INS ?= aida-testa=aida-conll-dev oke-2015-train=oke-2015-train wiki-fair=wiki-fair-v2-nontest \
   tweeki=tweeki-gold
 REPORT ?= runs/eval
+# `make eval-dev` and `make model-card` take these (folders, hub ids, or `full` for the full knowledge base);
+# empty: what is bundled. RECIPES made the weights, in their order.
+MODEL ?=
+KB ?=
+DEV ?= runs/dev$(if $(filter full,$(KB)),-full)
+RECIPES ?= $(RECIPE) docs/recipes/wide-2.toml docs/recipes/policies-1.toml
 # `make bench-kb` measures this one; what its build printed with --json is looked for in $(BENCH_KB)-built.json.
 BENCH_KB ?= runs/kb-full
 
@@ -31,6 +37,7 @@ gold = $(foreach name,$(1),--gold $(DATA)/corpora/$(name).jsonl.gz)
 samples = $(foreach file,$(wildcard corpora/sample/*.jsonl),--gold sample-$(basename $(notdir $(file)))=$(file))
 stand_in = $(DATA)/corpora/$(lastword $(subst =, ,$(1))).jsonl.gz
 stand_ins = $(foreach pair,$(STAND_INS),$(if $(wildcard $(call stand_in,$(pair))),$(pair)))
+chosen = $(if $(MODEL),--model $(MODEL)) $(if $(KB),--kb $(KB))
 registry = $(shell sed -n 's/^\[\([a-z0-9-]*\)\]$$/\1/p' onegen_el/corpora/registry.toml)
 others = $(filter-out $(foreach pair,$(stand_ins),$(firstword $(subst =, ,$(pair)))),$(registry))
 RECIPE := onegen_el/training/recipes/mini.toml
@@ -38,7 +45,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil bench bench-kb wheel clean
+.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil eval-dev model-card bench bench-kb wheel clean
 
 help: ## list these targets
 	@echo "Usage: make TARGET   (VENV=$(VENV), DATA=$(DATA))"
@@ -101,8 +108,15 @@ eval-gerbil: $(READY) ## measure as GERBIL does on all corpora that are here; re
 	  --json $(REPORT)/figures.json --markdown $(REPORT)/report.md --html $(REPORT)/report.html
 	@echo "The report with plots and examples: $(REPORT)/report.html"
 
+eval-dev: $(READY) ## measure all development sets and policies into runs/dev, going on where it was (DATA, MODEL, KB)
+	@$(BIN)/python benchmarks/eval_dev.py --data $(DATA) $(chosen) --out $(DEV)
+
+model-card: $(READY) ## write docs/model-card.md from what eval-dev and bench measured (MODEL, KB, RECIPES)
+	@$(BIN)/python benchmarks/model_card.py $(chosen) $(foreach recipe,$(RECIPES),--recipe $(recipe))
+
 bench: $(READY) ## measure speed and memory on this machine
-	@$(BIN)/onegen-el bench examples/long.txt examples/news.txt
+	@mkdir -p runs
+	@$(BIN)/onegen-el bench $(chosen) examples/long.txt examples/news.txt --json runs/bench.json
 
 bench-kb: $(READY) ## measure a large knowledge base, beside others (BENCH_KB, DATA, GOLD, ARGS)
 	@$(PIP) install --editable '.[bench]'

@@ -1,0 +1,1 @@
+"""The parts of the model card: what is measured for it, read from files, and told as Markdown."""
