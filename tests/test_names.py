@@ -85,7 +85,18 @@ def indexes(cache: Path) -> set[Path]:
             ],
         ),
         ("Merk*", []),
-        ("Paris*", [("Q90", "equal"), ("Q47899", "equal"), ("Q830149", "equal"), ("Q79917", "beginning")]),
+        (
+            "Paris*",
+            [
+                ("Q90", "beginning"),
+                ("Q79917", "beginning"),
+                ("Q47899", "beginning"),
+                ("Q830149", "beginning"),
+            ],
+        ),
+        ("saint", [("Q79917", "containing")]),
+        ("sain", [("Q79917", "containing")]),
+        ("Hil", [("Q47899", "containing")]),
         ("nothing like it", []),
         ("", []),
         ("*", []),
@@ -93,6 +104,12 @@ def indexes(cache: Path) -> set[Path]:
 )
 def test_what_is_found_and_in_which_order(folder: Path, text: str, expected: list[tuple[str, str]]) -> None:
     assert found(folder, text) == expected
+
+
+def test_a_word_that_begins_so_counts_as_an_edit(folder: Path) -> None:
+    """The best known of "Paris, mistyped" and "Parisse, not yet typed"."""
+    add_entities(folder, [Entity("Q5", "Sergio Parisse", prior=5.0)], encode, **FACTS)
+    assert found(folder, "Pariss")[:3] == [("Q90", "similar"), ("Q47899", "similar"), ("Q5", "containing")]
 
 
 def test_misspelt_names_come_by_edits_and_then_by_prior(folder: Path) -> None:

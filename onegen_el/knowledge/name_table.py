@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Found:
 
 
 class NameTable:
-    """Questions to the names of a segment; rows come once each, best known first, `most` at most.
+    """Questions to the names of a segment; rows come once each, at most `most`, the best known first.
 
     `types` are those of which an entity must have one (None: any), `removed` rows that are never found.
     Raises KBError, at once or later, where the file is damaged.
@@ -91,23 +91,31 @@ class NameTable:
         return self._best("WHERE folded = :name", most, types, name=folded)
 
     def beginning(self, folded: str, most: int, types: Sequence[str] | None = None) -> list[Found]:
-        """Entities with a longer name that begins so."""
+        """Entities with a name that begins so, or is so."""
         return self._best(
-            "WHERE folded > :name AND folded < :end", most, types, name=folded, end=folded + LAST
+            "WHERE folded >= :name AND folded < :end", most, types, name=folded, end=folded + LAST
         )
 
     def containing(self, folded: str, most: int, types: Sequence[str] | None = None) -> list[Found]:
-        """Entities with a name of which this is the beginning of a later word."""
-        within = " " + folded
-        if len(within) < 3:
-            return []
+        """Entities with a name that goes on with these words after others."""
+        return self._within(f" {folded} ", "instr(names.folded || ' ', :within)", most, types)
+
+    def continuing(self, folded: str, most: int, types: Sequence[str] | None = None) -> list[Found]:
+        """Entities with a name that goes on so after other words, with the last word begun at least.
+
+        A word that is only begun counts as an edit.
+        """
+        found = self._within(f" {folded}", "instr(names.folded, :within)", most, types)
+        return [replace(one, edits=1.0) for one in found]
+
+    def _within(self, within: str, condition: str, most: int, types: Sequence[str] | None) -> list[Found]:
         wanted = " ".join(map(_quoted, pieces(within)))
-        where = (
-            "JOIN pieces ON pieces.rowid = name WHERE pieces MATCH :pieces AND instr(names.folded, :within)"
-        )
+        if not wanted:
+            return []
+        where = f"JOIN pieces ON pieces.rowid = name WHERE pieces MATCH :pieces AND {condition}"
         return self._best(where, most, types, pieces=wanted, within=within)
 
-    def similar(self, folded: str, types: Sequence[str] | None = None) -> list[Found]:
+    def similar(self, folded: str, most: int, types: Sequence[str] | None = None) -> list[Found]:
         """Entities with a name, or some words of one, that differ by a few edits; fewest edits first.
 
         So many of the rarest pieces are looked for that the edits allowed cannot have changed all of them.
@@ -140,7 +148,7 @@ class NameTable:
                 edits = distance_within(folded, name, allowed) + WITHIN
             if edits <= allowed + WITHIN and (row not in best or edits < best[row].edits):
                 best[row] = Found(row, name, prior, edits)
-        return sorted(best.values(), key=lambda found: (found.edits, -found.prior, found.row))
+        return sorted(best.values(), key=lambda found: (found.edits, -found.prior, found.row))[:most]
 
     def _best(self, where: str, most: int, types: Sequence[str] | None, **values: str) -> list[Found]:
         query = f"SELECT row, names.folded, max(prior) AS prior FROM names {where} AND {ALLOWED} {BEST}"

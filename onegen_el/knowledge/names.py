@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from heapq import merge
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,10 +34,10 @@ PART_SECONDS = 3600.0  # an unfinished index of this age was left by a process t
 class NameHit:
     """An entity that was found by one of its names.
 
-    `name` is the name that matched and `match` how: it is what was asked for, begins so, has it at the
-    beginning of a later word, or is spelt alike, which is looked for if no name is equal. Hits come in this
-    order, those spelt alike by the number of edits, and then by prior; `score` is the part of the name that
-    was asked for, or that was typed right.
+    `name` is the name that matched and `match` how: it is what was asked for, begins so, or contains these
+    words; then, unless a name is equal, come those that have a word which begins so and those spelt alike, by
+    the number of edits. Of the same kind the best known comes first. `score` is the part of the name that was
+    asked for, or that was typed right.
     """
 
     key: int
@@ -58,6 +57,15 @@ class NameHit:
             "types": list(self.entity.types),
             "description": self.entity.description,
         }
+
+
+Find = Callable[[NameTable, str, int, Sequence[str] | None], list[Found]]
+Finds = Sequence[tuple[Match, Find]]
+
+EQUAL: Finds = [("equal", NameTable.equal)]
+BEGINNING: Finds = [("beginning", NameTable.beginning)]
+WORDS: Finds = [("containing", NameTable.containing)]
+ALIKE: Finds = [("containing", NameTable.continuing), ("similar", NameTable.similar)]
 
 
 class NameIndex:
@@ -95,37 +103,27 @@ class NameIndex:
             return []
         hits: list[NameHit] = []
         seen: set[int] = set()
-        for match, find in self._finds(wanted, types, beginnings=text.rstrip().endswith(ANY_END)):
-            if match == "similar" and hits and hits[0].match == "equal":
-                break  # it was no mistake
+        for finds in _steps(beginnings=text.rstrip().endswith(ANY_END)):
+            if len(hits) == k or (finds is ALIKE and hits and hits[0].match == "equal"):
+                break  # all are found, or it was no mistake
             # Those that were found before come again, so as many more are asked for.
-            for key, found in self._merged(find, k + len(seen)):
-                if len(hits) == k:
-                    return hits
-                if key not in seen:
+            for key, found, match in self._found(finds, wanted, k + len(seen), types):
+                if len(hits) < k and key not in seen:
                     seen.add(key)
                     hits.append(self._hit(key, found, match, wanted))
         return hits
 
-    def _finds(
-        self, wanted: str, types: Sequence[str] | None, beginnings: bool
-    ) -> Iterator[tuple[Match, Callable[[NameTable, int], list[Found]]]]:
-        yield "equal", lambda table, most: table.equal(wanted, most, types)
-        yield "beginning", lambda table, most: table.beginning(wanted, most, types)
-        if not beginnings:
-            yield "containing", lambda table, most: table.containing(wanted, most, types)
-            yield "similar", lambda table, most: table.similar(wanted, types)
-
-    def _merged(
-        self, find: Callable[[NameTable, int], list[Found]], most: int
-    ) -> Iterator[tuple[int, Found]]:
-        """Keys and finds of all segments, the closest and best known first."""
-        each = [
-            [(found.edits, -found.prior, found.row + offset, found) for found in find(table, most)]
+    def _found(
+        self, finds: Finds, wanted: str, most: int, types: Sequence[str] | None
+    ) -> list[tuple[int, Found, Match]]:
+        """Keys and finds of all segments, those with the fewest edits and the best known first."""
+        found = [
+            (one.edits, -one.prior, one.row + offset, one, match)
+            for match, find in finds
             for table, offset in zip(self._tables, self._kb.offsets, strict=False)
+            for one in find(table, wanted, most, types)
         ]
-        for _, _, key, found in merge(*each, key=lambda item: item[:3]):
-            yield key, found
+        return [(key, one, match) for _, _, key, one, match in sorted(found, key=lambda item: item[:3])]
 
     def _hit(self, key: int, found: Found, match: Match, wanted: str) -> NameHit:
         (entity,) = self._kb.entities([key])
@@ -134,6 +132,11 @@ class NameIndex:
         longer = max(len(wanted), len(found.name))
         score = 1 - found.edits / longer if match == "similar" else len(wanted) / longer
         return NameHit(key, entity, name, match, score)
+
+
+def _steps(beginnings: bool) -> Sequence[Finds]:
+    """What is looked for, one after the other."""
+    return [BEGINNING] if beginnings else [EQUAL, BEGINNING, WORDS, ALIKE]
 
 
 def _opened(segment: Segment, path: Path, progress: Progress | None) -> NameTable:
