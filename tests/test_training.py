@@ -270,6 +270,16 @@ def test_a_model_is_tuned_while_its_knowledge_base_stays(
     assert agreement(new.vectors) > max(0.98, agreement(drifted))
     (linked,) = EntityLinker(load_backbone(tmp_path / "kept"), new).annotate([(document.id, document.text)])
     assert [mention.entity for mention in linked.mentions] == ["Q1"]
+    # A knowledge base that shortens vectors is searched with queries that learned to be shortened.
+    code, output = onegen(
+        "kb", "build", world / "entities.jsonl", "--model", trained, "--dims", "12", "-o", tmp_path / "short"
+    )
+    assert code == 0, output
+    data = replace(recipe.data, kb=str(tmp_path / "short"))
+    run.train(replace(kept, data=data, dev=Dev(data.corpora, every=20, windows=9)), tmp_path / "shortened")
+    short = EntityLinker(load_backbone(tmp_path / "shortened"), KnowledgeBase.open(tmp_path / "short"))
+    (linked,) = short.annotate([(document.id, document.text)])
+    assert [mention.entity for mention in linked.mentions] == ["Q1"]
     other = run.train(a_recipe(world, steps=2), tmp_path / "other")
     assert other.entity_fingerprint == ""
     with pytest.raises(KBError, match="built with model"):

@@ -86,7 +86,8 @@ class DevSet:
 
     def _ranks(self, step: Step, states: Tensor, batch: dict[str, Tensor], vectors: Tensor) -> Tensor:
         """How many candidates each query finds better than its target `[q]`."""
-        queries, targets = step.backbone.vectors(states[batch["query_at"]]), batch["targets"]
+        queries = step.pool.shortened(step.backbone.vectors(states[batch["query_at"]]))
+        targets = batch["targets"]
         entities = torch.tensor(self.entities, device=queries.device)
         with torch.autocast(queries.device.type, enabled=False):  # bfloat16 would make ties
             scores = queries.float() @ vectors.T

@@ -21,6 +21,8 @@ POOL_FILE = "pool.safetensors"
 class Pool:
     """Vectors `[pool, dims]` of the first entities of the catalogue.
 
+    Where they are those of a knowledge base that shortens the model's, `projection` `[width, dims]` is its.
+
     An entity is never a negative of its twin: two entities with the same text, or with the same title
     where one has nothing but its title (often the same entity under another id).
     """
@@ -31,6 +33,7 @@ class Pool:
         self.title = _numbered([title.casefold() for title in titles])
         self.bare = torch.tensor([text == title for text, title in zip(texts, titles, strict=True)])
         self.vectors: Tensor | None = None
+        self.projection: Tensor | None = None
         self.turn = -1
 
     def to(self, device: torch.device) -> None:
@@ -38,6 +41,14 @@ class Pool:
         self.text, self.title, self.bare = (t.to(device) for t in (self.text, self.title, self.bare))
         if self.vectors is not None:
             self.vectors = self.vectors.to(device)
+        if self.projection is not None:
+            self.projection = self.projection.to(device)
+
+    def shortened(self, vectors: Tensor) -> Tensor:
+        """The model's unit vectors `[n, width]` as unit vectors `[n, dims]` like the stored ones."""
+        if self.projection is None:
+            return vectors
+        return torch.nn.functional.normalize(vectors @ self.projection.to(vectors.dtype), dim=-1)
 
     def refresh(self, turn: int, embed: Callable[[slice], np.ndarray]) -> None:
         """Embeds the pool anew. `embed` gives float32 vectors `[n, dims]` of a slice of the pool; where

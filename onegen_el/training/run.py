@@ -160,13 +160,15 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
 def _entities(recipe: Recipe, backbone: Backbone) -> tuple[Catalog, Pool]:
     """The entities of the recipe's table or knowledge base, and the pool negatives are mined from."""
     data = recipe.data
-    vectors = None
+    vectors = projection = None
     if data.kb:
         kb = KnowledgeBase.open(None if data.kb == "bundled" else data.kb)
         catalog = catalog_of_kb(kb, kb.manifest.template, data.links)
         if recipe.objective.stored:
             kb.check_model(backbone.manifest.serves, backbone.name)
             vectors = torch.nn.functional.normalize(torch.from_numpy(kb.vectors.astype("float32")), dim=1)
+            if kb.projection is not None:
+                projection = torch.from_numpy(kb.projection)
     else:
         catalog = read_catalog(data.entities, data.links, backbone.grammar.entity_template)
     if data.pool > len(catalog):
@@ -174,7 +176,7 @@ def _entities(recipe: Recipe, backbone: Backbone) -> tuple[Catalog, Pool]:
             f"data.pool is {data.pool}, but {data.kb or data.entities} has {len(catalog)} entities"
         )
     pool = Pool(catalog.texts, catalog.titles, data.pool or len(catalog))
-    pool.vectors = vectors
+    pool.vectors, pool.projection = vectors, projection
     return catalog, pool
 
 

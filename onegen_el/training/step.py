@@ -51,7 +51,7 @@ class Step(nn.Module):
             parts |= self._generation(states, batch)
             loss = loss + objective.generation_weight * parts["generation"]
         if objective.retrieval_weight and len(batch["query_at"]):
-            queries = backbone.vectors(states[batch["query_at"]])
+            queries = self.pool.shortened(backbone.vectors(states[batch["query_at"]]))
             parts |= self._retrieval(queries, batch["targets"], batch["given"], step)
             loss = loss + objective.retrieval_weight * parts["retrieval"]
         if objective.entities == "kept" and objective.rehearsal_weight:
@@ -184,7 +184,7 @@ class Step(nn.Module):
         chosen = rng.sample(own, min(len(own), count // 2))
         chosen += rng.sample(range(self.pool.size), min(self.pool.size, count - len(chosen)))
         stored = self.pool.vectors[torch.tensor(chosen, device=self.pool.vectors.device)]
-        made = self.entity_vectors([self.catalog.texts[index] for index in chosen])
+        made = self.pool.shortened(self.entity_vectors([self.catalog.texts[index] for index in chosen]))
         with torch.autocast(made.device.type, enabled=False):
             return (1 - (made.float() * stored.float()).sum(1)).mean()
 
