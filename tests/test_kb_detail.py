@@ -50,6 +50,7 @@ def folder(tmp_path: Path) -> Path:
         ("https://www.wikidata.org/wiki/Q830149", "Q830149"),
         ("enwiki:Ada", "enwiki:Ada"),
         ("Ada", "enwiki:Ada"),
+        ("enwiki:Snowman_(char)", "Q1"),
         ("house:7", "house:7"),
         ("http://en.wikipedia.org/wiki/Snowman_(char)", "Q1"),
     ],

@@ -14,7 +14,7 @@ import numpy as np
 
 from onegen_el.document import TITLE_PREFIX, Entity
 from onegen_el.errors import KBError
-from onegen_el.gold.names import from_address
+from onegen_el.gold.names import from_address, titled
 from onegen_el.iris import known_iris
 from onegen_el.knowledge.kb import KnowledgeBase
 from onegen_el.knowledge.texts import entity_text
@@ -70,6 +70,8 @@ def find_entity(kb: KnowledgeBase, name: str) -> Entity:
     Raises KBError where there is none.
     """
     identity = from_address(name) or name
+    if identity.startswith(TITLE_PREFIX):
+        identity = titled(identity.removeprefix(TITLE_PREFIX))
     entity = kb.get(identity) or kb.by_title(identity.removeprefix(TITLE_PREFIX))
     if entity is None:
         raise KBError(f"{kb.path}: has no entity {name!r}; look for it with `onegen-el kb search {name!r}`")
