@@ -28,7 +28,8 @@ Title = Annotated[str | None, typer.Option(help="Its name.")]
 Description = Annotated[str | None, typer.Option(help="What it is, in a few words.")]
 Alias = Annotated[list[str] | None, typer.Option(help="Another name; may be given again.")]
 Type = Annotated[
-    list[str] | None, typer.Option(help="PER, ORG, LOC or MISC first, then finer ones; may be given again.")
+    list[str] | None,
+    typer.Option("--type", help="PER, ORG, LOC or MISC first, then finer ones; may be given again."),
 ]
 Model = Annotated[
     str | None, typer.Option(help="The model the knowledge base was built with; default is the bundled one.")
