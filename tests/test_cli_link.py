@@ -171,10 +171,10 @@ def test_file_name_cannot_smuggle_escapes_into_the_terminal() -> None:
 
 
 def test_options_reach_the_linker(loads: list[tuple[object, ...]]) -> None:
-    options = "--model m --kb k --device cpu --top-k 3 --min-score 0.5 --batch-size 4"
+    options = "--model m --kb k --device cpu --top-k 3 --min-score 0.5 --batch-size 4 --policy p"
     assert run("link", "one.txt", *options.split())[0] == 0
     assert run("link", "one.txt")[0] == 0
-    assert loads == [("m", "k", "cpu", 3, 0.5, 4), (None, None, "auto", 5, None, 16)]
+    assert loads == [("m", "k", "cpu", 3, 0.5, 4, "p"), (None, None, "auto", 5, None, 16, None)]
 
 
 @pytest.mark.parametrize("option", ["--top-k=0", "--batch-size=0", "--format=xml", "--min-score=high"])
@@ -323,7 +323,7 @@ def test_version_and_info_of_the_program() -> None:
     code, out, _ = run("info")
     assert code == 0
     names = [line.split()[0] for line in out.splitlines()]
-    assert names[:2] + names[-3:] == ["onegen-el", "python", "model", "kb", "device"]
+    assert names[:2] + names[-4:] == ["onegen-el", "python", "model", "policies", "kb", "device"]
 
 
 def test_info_tells_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> None:
