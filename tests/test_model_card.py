@@ -229,7 +229,7 @@ def test_the_figures_of_the_files_stand_in_the_card(place: Path) -> None:
         text, "What goes wrong"))  # fmt: skip
     identity = "\n".join(text.splitlines()[:30])
     assert "| parameters | 41 |" in identity and "900 steps, 12,345 windows, 61 minutes" in identity
-    assert "knowledge base|together|5.5" in lines(text, "Sizes")
+    assert "knowledge base|together|5.50" in lines(text, "Sizes")
     assert "decoding: speculative|1,234 source tokens/s (6.2 x)" in lines(text, "Speed")
     assert "(images/nil.png)" in text
     assert (place / "images" / "nil.png").read_bytes().startswith(b"\x89PNG")

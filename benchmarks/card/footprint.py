@@ -41,8 +41,8 @@ def sizes(measured: Measured) -> Rows:
     kb = {name: record.size for name, record in measured.kb.files.items()}
     rows = []
     for title, files in (("model", measured.sizes), ("knowledge base", kb)):
-        rows += [(title, name, f"{size / 1e6:,.1f}") for name, size in files.items()]
-        rows.append((title, "together", f"{sum(files.values()) / 1e6:,.1f}"))
+        rows += [(title, name, f"{size / 1e6:,.2f}") for name, size in files.items()]
+        rows.append((title, "together", f"{sum(files.values()) / 1e6:,.2f}"))
     return Rows("Sizes", ("part", "file", "MB"), tuple(rows), left=2)
 
 
