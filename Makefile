@@ -28,6 +28,8 @@ MODEL ?=
 KB ?=
 DEV ?= runs/dev$(if $(filter full,$(KB)),-full)
 RECIPES ?= $(RECIPE) docs/recipes/wide-2.toml
+# `make kb-full` builds here; empty: where `--kb full` looks.
+KB_FULL ?=
 # `make bench-kb` measures this one; what its build printed with --json is looked for in $(BENCH_KB)-built.json.
 BENCH_KB ?= runs/kb-full
 
@@ -46,7 +48,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil eval-dev model-card bench bench-kb wheel clean
+.PHONY: help venv link test lint fix model kb-bundled calibrate eval eval-gerbil eval-dev model-card facts kb-full bench bench-kb wheel clean
 
 help: ## list these targets
 	@echo "Usage: make TARGET   (VENV=$(VENV), DATA=$(DATA))"
@@ -91,8 +93,14 @@ model: $(READY) kb/build/entities.parquet ## train the bundled model (DATA, BASE
 	@mkdir -p $(BUNDLED)/model
 	@find runs/wide -maxdepth 1 -type f ! -name recipe.json ! -name log.jsonl ! -name curves.png -exec cp {} $(BUNDLED)/model ';'
 
-kb-bundled: $(READY) kb/build/entities.parquet ## build the bundled knowledge base with the bundled model (DATA)
-	@$(BIN)/onegen-el kb build kb/build/entities.parquet --limit $(ENTITIES) --dims $(DIMS) --model $(BUNDLED)/model --out $(BUNDLED)/kb
+facts: $(READY) kb/build/entities.parquet ## choose the entities and pack them as kb/entities.parquet (DATA)
+	@$(BIN)/python kb/pack_facts.py kb/build/entities.parquet -o kb/entities.parquet
+
+kb-full: $(READY) ## build the knowledge base of all entities, which `--kb full` opens (KB_FULL)
+	@$(BIN)/onegen-el kb build kb/entities.parquet --model $(BUNDLED)/model $(if $(KB_FULL),--out $(KB_FULL),--out "$$($(BIN)/python -c 'from onegen_el.resources import full_kb; print(full_kb())')")
+
+kb-bundled: $(READY) ## build the bundled knowledge base with the bundled model
+	@$(BIN)/onegen-el kb build kb/entities.parquet --limit $(ENTITIES) --dims $(DIMS) --model $(BUNDLED)/model --out $(BUNDLED)/kb
 
 kb/build/entities.parquet: kb/select_entities.py | $(READY)
 	@$(BIN)/python kb/select_entities.py --data $(DATA) -o kb/build
