@@ -14,8 +14,6 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 SAMPLES = {path.stem: list(read_gold(path)) for path in sorted((CORPORA / "sample").glob("*.jsonl"))}
 STYLES = ["encyclopedic", "news", "web"]
 FIRST_ASTRAL = "\U00010000"
-# The source of these items calls them by a name that nobody else uses.
-OTHERWISE_NAMED = {"Q7817": "UN World Health Organization"}
 
 each_sample = pytest.mark.parametrize("name", SAMPLES)
 each_style = pytest.mark.parametrize("name", STYLES)
@@ -83,19 +81,11 @@ def test_names_are_those_of_the_knowledge_base(name: str, kb: KnowledgeBase) -> 
     checked = 0
     for document, mention in mentions(name):
         entity = kb.get(mention.entity) if mention.entity else None
-        if entity and mention.entity not in OTHERWISE_NAMED:
+        if entity:
             known = {entity.title, entity.wikipedia_title, *entity.aliases}
             assert mention.name in known, (document.id, surface(document, mention), mention.entity)
             checked += 1
     assert checked > 0.7 * len(mentions(name))
-
-
-def test_exceptions_are_needed(kb: KnowledgeBase) -> None:
-    used = {mention.entity for name in SAMPLES for _, mention in mentions(name)}
-    for item, title in OTHERWISE_NAMED.items():
-        assert item in used
-        entity = kb.get(item)
-        assert entity is None or entity.title == title
 
 
 @each_sample
