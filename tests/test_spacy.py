@@ -104,7 +104,17 @@ def test_entities_are_those_of_the_linker(folders: dict[str, str], linker: Entit
 def test_config_is_complete_and_says_what_is_assigned(folders: dict[str, str]) -> None:
     nlp = pipeline(folders)
     config = nlp.config["components"]["onegen_el"]
-    options = ("device", "batch_size", "top_k", "min_score", "ents", "spans_key", "mentions", "scorer")
+    options = (
+        "device",
+        "batch_size",
+        "top_k",
+        "min_score",
+        "ents",
+        "spans_key",
+        "mentions",
+        "policy",
+        "scorer",
+    )
     assert set(config) == {"factory", "model", "kb", *options}
     analysis = nlp.analyze_pipes()
     assert not analysis["problems"]["onegen_el"]
