@@ -102,7 +102,7 @@ kb-full: $(READY) ## build the knowledge base of all entities, which `--kb full`
 kb-bundled: $(READY) ## build the bundled knowledge base with the bundled model
 	@$(BIN)/onegen-el kb build kb/entities.parquet --limit $(ENTITIES) --dims $(DIMS) --model $(BUNDLED)/model --out $(BUNDLED)/kb
 
-kb/build/entities.parquet: kb/select_entities.py | $(READY)
+kb/build/entities.parquet: kb/select_entities.py $(wildcard kb/selection/*.py) | $(READY)
 	@$(BIN)/python kb/select_entities.py --data $(DATA) -o kb/build
 
 calibrate: $(READY) ## set the bundled model's thresholds on development corpora (DATA, CALIBRATION)

@@ -15,6 +15,7 @@ from typing import Any
 from selection.choosing import select
 from selection.measuring import measure_merge
 from selection.rules import RULES
+from selection.slices import slices
 from selection.writing import coverage, write
 
 COVERAGE_AT = (150_000, 200_000, 250_000)
@@ -32,12 +33,18 @@ def main() -> None:
         "--coverage", nargs="*", default=[], metavar="CORPUS", help="add coverage to the report"
     )
     parser.add_argument("--measure-merge", action="store_true", help="measure the merge instead, print JSON")
+    parser.add_argument(
+        "--slices", action="store_true", help="print what the first rows cover by kind instead"
+    )
     options = parser.parse_args()
+    if options.slices:
+        print(slices(options.data, RULES).to_string())
+        return
     if options.measure_merge:
         print(json.dumps(measure_merge(options.data, RULES), indent=2))
         return
     if options.out is None:
-        parser.error("-o OUT is needed unless --measure-merge is given")
+        parser.error("-o OUT is needed unless --measure-merge or --slices is given")
     entities, links, counts = select(options.data, RULES)
     report: dict[str, Any] = {"counts": counts, "coverage": {}, "rules": asdict(RULES)}
     for name in options.coverage:

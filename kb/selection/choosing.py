@@ -58,16 +58,21 @@ def gather(data: Path, rules: Rules) -> Material:
     return material
 
 
-def select(data: Path, rules: Rules) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
-    """Entities best first, links to them, and the counts of the report."""
+def resolved(data: Path, rules: Rules) -> Material:
+    """Permitted rows of the fact folder, one real entity one row, in no order."""
     material = gather(data, rules)
-    report = material.report
     material.join(redirect_pairs(material.rows, material.redirects), "a title and its redirect")
     pairs = item_pairs(material.rows, material.counted.kept, material.names, rules)
     material.join(pairs, "an item and a title")
     pairs = alias_pairs(material.rows, material.anchors, material.names.items, rules)
     material.join(pairs, "a title and its former or short form")
+    return material
 
+
+def select(data: Path, rules: Rules) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+    """Entities best first, links to them, and the counts of the report."""
+    material = resolved(data, rules)
+    report = material.report
     rows = material.rows.reset_index(drop=True)
     rows["written"] = rows["description"].notna()
     rows["description"] = described(rows, rules)
