@@ -53,8 +53,8 @@ def candidates(rows: pd.DataFrame, names: pd.DataFrame, rules: Rules) -> pd.Data
         part = names[names["row"].map(chosen)].sort_values("strength", ascending=False, kind="stable")
         group = part[part["own"]].groupby("key")
         part = part.assign(rank=group.cumcount(), lead=part["strength"] - group["strength"].shift(-1))
-        part["behind"] = part["key"].map(group["strength"].max()) - part["strength"]
-        part["namesakes"] = part["key"].map(group.size()).fillna(0)
+        part["behind"] = part["key"].map(group["strength"].max()).astype("float64") - part["strength"]
+        part["namesakes"] = part["key"].map(group.size()).astype("float64").fillna(0)
         part["older"] = older(part)
         parts[side] = part
     left = parts["qid"][parts["qid"]["row"].map(~has_title)]
@@ -74,5 +74,6 @@ def older(part: pd.DataFrame) -> pd.Series:
     first = own.drop_duplicates("key").set_index("key")
     second = own[own.duplicated("key")].drop_duplicates("key").set_index("key")
     oldest = part["key"].map(first["row"]) == part["row"]
-    rival = part["key"].map(first["number"]).mask(oldest, part["key"].map(second["number"]))
+    numbers = (part["key"].map(table["number"]).astype("float64") for table in (first, second))
+    rival = next(numbers).mask(oldest, next(numbers))
     return rival - part["number"]

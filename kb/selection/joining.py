@@ -68,7 +68,7 @@ def join(rows: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.DataFrame, dict[st
         new = ids_of(both)
         for old in (ids_of(left), ids_of(right), (WIKIPEDIA + right["title"]).dropna()):
             moved |= dict(zip(old, new.loc[old.index], strict=True))
-        rows = pd.concat([rows.drop(index=part["joined"]).drop(index=part["kept"]), both])
+        rows = pd.concat([rows[~rows.index.isin([*part["kept"], *part["joined"]])], both])
     return rows.sort_index(), {old: final(new, moved) for old, new in moved.items() if old != new}
 
 

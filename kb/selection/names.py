@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import cache
 
 import pandas as pd
 
@@ -33,9 +35,14 @@ def bare(titles: pd.Series) -> pd.Series:
 
 def words_of(names: pd.Series) -> pd.Series:
     """Names as compared: no closing bracket, no case, no punctuation, no leading article."""
-    plain = bare(names).str.normalize("NFKC").str.casefold()
-    plain = plain.str.replace(r"[\W_]+", " ", regex=True).str.strip()
-    return plain.str.replace(r"^the (?=\w)", "", regex=True)
+    return names.map(_words, na_action="ignore")
+
+
+# The same million names are compared again and again.
+@cache
+def _words(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", re.sub(BRACKET, "", name)).casefold()
+    return re.sub(r"^the (?=\w)", "", re.sub(r"[\W_]+", " ", plain).strip())
 
 
 def folded(names: pd.Series) -> pd.Series:

@@ -70,7 +70,9 @@ def alias_pairs(
     in_texts = pd.MultiIndex.from_arrays([kept["qid"], short]).isin(
         pd.MultiIndex.from_frame(said[["qid", "name"]])
     )
-    longer = np.array([is_longer_form(a, b) for a, b in zip(long, short, strict=True)], dtype=bool)
+    words = (folded(kept["title"]).str.split(), folded(joined["title"]).str.split())
+    texts = zip(long, short, *words, strict=True)
+    longer = np.array([is_longer_form(*pair) for pair in texts], dtype=bool)
     heads = [[name.partition(",")[0] for name in names] for names in (long, short)]
     place = np.array(["," in b and x == y for b, x, y in zip(short, *heads, strict=True)], dtype=bool)
     initial = np.array([is_short_form(b, a) for a, b in zip(long, short, strict=True)], dtype=bool)
@@ -112,12 +114,10 @@ def is_short_form(short: str, long: str) -> bool:
     return short.isupper() and len(short) > 2 and short.casefold() in initials(long)
 
 
-def is_longer_form(long: str, short: str) -> bool:
+def is_longer_form(long: str, short: str, long_words: list[str], short_words: list[str]) -> bool:
     """Whether a title adds a place after a comma, or words that tell a club or firm, and nothing else."""
-    plain = folded(pd.Series([long, short])).str.split()
-    return long.startswith(f"{short},") or 0 < len(set(plain[0]) - set(plain[1])) == len(
-        FORMAL_WORDS & set(plain[0]) - set(plain[1])
-    )
+    added = set(long_words) - set(short_words)
+    return long.startswith(f"{short},") or (bool(added) and added <= FORMAL_WORDS)
 
 
 def plain_spelling(titles: pd.Series) -> pd.Series:

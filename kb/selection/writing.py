@@ -43,7 +43,7 @@ def write(out: Path, entities: pd.DataFrame, links: pd.DataFrame, report: Mappin
     """The three files of a selection; equal input gives equal bytes."""
     out.mkdir(parents=True, exist_ok=True)
     entities.to_parquet(out / "entities.parquet", index=False)
-    with gzip.GzipFile(out / "links.tsv.gz", "wb", mtime=0) as file:
+    with gzip.GzipFile(out / "links.tsv.gz", "wb", compresslevel=6, mtime=0) as file:
         file.write(b"name\tid\n")
         file.write("".join(f"{n}\t{i}\n" for n, i in links.itertuples(index=False)).encode())
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
