@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ENTITY_TOKENS = 64  # entity texts are cut to this many tokens
 # Tokens of entity texts embedded at once: on a CPU as many as its caches hold, which was the fastest.
-CPU_BATCH, DEVICE_BATCH = 1024, 4096
+CPU_BATCH, DEVICE_BATCH = 1024, 32768
 
 
 class Backbone(nn.Module):
@@ -173,13 +174,12 @@ class Backbone(nn.Module):
 
     def entity_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Hidden states `[n, width]` of the entity token of each row of `entity_ids`."""
-        longest = max(len(row) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        seen = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.as_tensor(row)
-            seen[index, : len(row)] = True
-        ids, seen = ids.to(self.device), seen.to(self.device)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        longest = int(lengths.max())
+        filled = np.arange(longest) < lengths[:, None]
+        padded = np.zeros(filled.shape, np.int64)
+        padded[filled] = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+        ids, seen = torch.from_numpy(padded).to(self.device), torch.from_numpy(filled).to(self.device)
         positions = torch.arange(longest, device=self.device).expand(len(rows), -1)
         types = torch.full_like(ids, token_type(0, SOURCE))
         mask = seen[:, None, :].expand(-1, longest, -1)
@@ -188,14 +188,17 @@ class Backbone(nn.Module):
         last = seen.sum(1) - 1
         return self.hidden(ids, positions, types, mask)[torch.arange(len(rows), device=self.device), last]
 
-    @torch.inference_mode()
     def embed_entities(self, texts: Sequence[str], batch_tokens: int | None = None) -> np.ndarray:
-        """Entity vectors float32 `[n, dims]`, unit norm, in the order of `texts`.
+        """Entity vectors float32 `[n, dims]`, unit norm, in the order of `texts`; see `embed_rows`."""
+        return self.embed_rows(self.entity_ids(texts), batch_tokens)
+
+    @torch.inference_mode()
+    def embed_rows(self, rows: Sequence[Sequence[int]], batch_tokens: int | None = None) -> np.ndarray:
+        """Entity vectors float32 `[n, dims]` of rows of `entity_ids`.
 
         Texts of about one length are batched, up to `batch_tokens`, padding included; None suits the device.
         """
         batch_tokens = batch_tokens or (CPU_BATCH if self.device.type == "cpu" else DEVICE_BATCH)
-        rows = self.entity_ids(texts)
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         vectors = np.empty((len(rows), self.dims), dtype=np.float32)
         start = 0

@@ -312,8 +312,8 @@ def test_the_pool_is_embedded_when_its_time_comes(monkeypatch: pytest.MonkeyPatc
     backbone = tiny_backbone("llama")
     step = a_step(backbone, mined=2, hard=1, warmup=2, refresh=3)
     embedded: list[int] = []
-    whole = backbone.embed_entities
-    monkeypatch.setattr(backbone, "embed_entities", lambda texts: embedded.append(len(texts)) or whole(texts))
+    whole = backbone.embed_rows
+    monkeypatch.setattr(backbone, "embed_rows", lambda rows: embedded.append(len(rows)) or whole(rows))
     turns = []
     for number in range(9):
         step(the_batch(backbone), number)

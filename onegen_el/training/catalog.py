@@ -6,7 +6,7 @@ Knows tables of entities and of names, and knowledge bases; does not know models
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -20,11 +20,16 @@ from onegen_el.knowledge.texts import entity_text
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Entity texts by index, best first; `titles` are what is left when the description is dropped."""
+    """Entity texts by index, best first; `titles` are what is left when the description is dropped.
+
+    `kinds` are coarse types ("" = unknown), `aliases` the other names.
+    """
 
     texts: list[str]
     titles: list[str]
     index: dict[str, int]
+    kinds: list[str] = field(default_factory=list)
+    aliases: list[tuple[str, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -68,10 +73,13 @@ def _with_links(catalog: Catalog, links: str | Path) -> Catalog:
 def _catalog(entities: Iterable[Entity], template: str) -> Catalog:
     """Entities are found by their id, and by `enwiki:` and their page's title if that is no other's id."""
     texts, titles, index, pages = [], [], {}, {}
+    kinds, aliases = [], []
     for number, entity in enumerate(entities):
         texts.append(entity_text(entity, template))
         titles.append(entity.title)
+        kinds.append(entity.label)
+        aliases.append(entity.aliases)
         index[entity.id] = number
         if entity.wikipedia_title:
             pages[TITLE_PREFIX + entity.wikipedia_title] = number
-    return Catalog(texts, titles, pages | index)
+    return Catalog(texts, titles, pages | index, kinds, aliases)

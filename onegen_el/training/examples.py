@@ -105,14 +105,15 @@ def corpus_documents(corpus: Corpus, root: str | Path = ".") -> Iterator[GoldDoc
     """The documents of a corpus that its recipe chooses; raises InputError where a row cannot be read."""
     chosen = 0
     for number, document in enumerate(read_gold(Path(root) / corpus.path, corpus.format)):
-        if corpus.documents and chosen == corpus.documents:
+        if corpus.documents and chosen == corpus.skip + corpus.documents:
             return
         if corpus.half and (number % 2 == 0) != (corpus.half == "even"):
             continue
         if corpus.genres and document.genre not in corpus.genres:
             continue
         chosen += 1
-        yield document
+        if chosen > corpus.skip:
+            yield document
 
 
 def document_examples(

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 
 POOL_FILE = "pool.safetensors"
+SCORES = 1 << 29  # of queries with the pool, held at once
 
 
 class Pool:
@@ -75,8 +76,10 @@ class Pool:
         `[q, count]` and a mask `[q, count]`, False where the entry is the target or its twin.
         """
         assert self.vectors is not None, "the pool was never embedded"
-        scores = queries.detach() @ self.vectors[: self.size].T
-        indices = scores.topk(min(count, scores.shape[1]), dim=1).indices
+        count, pool = min(count, self.size), self.vectors[: self.size].T
+        some = max(1, SCORES // self.size)
+        found = [(part @ pool).topk(count, dim=1).indices for part in queries.detach().split(some)]
+        indices = torch.cat(found)
         return indices, self.differs(indices, targets)
 
     def differs(self, indices: Tensor, targets: Tensor) -> Tensor:

@@ -21,11 +21,11 @@ class Corpus:
 
     `marks`: "all" - every mention is annotated; "partial" - some are, so an unmarked token says nothing;
     "none" - learn only which entity is meant. `links=False` learns only the marks. `repeat` shows the
-    corpus that many times; `documents` keeps the first so many documents and `limit` so many windows
-    (0 = all), `min_links` only windows with so many linked mentions; `kinds` keeps mentions of these kinds
-    (NAM, NOM, PRO; empty = all); `half` keeps documents of even or odd position. `format` is one of
-    `onegen_el.gold.FORMATS`, "auto" tells by name and content. `policy` is the marking policy, one of the
-    grammar's, that the model is told with these texts.
+    corpus that many times; `half` keeps documents of even or odd position, of those `skip` leaves out the
+    first so many, `documents` keeps so many and `limit` so many windows (0 = all), `min_links` only windows
+    with so many linked mentions; `kinds` keeps mentions of these kinds (NAM, NOM, PRO; empty = all).
+    `format` is one of `onegen_el.gold.FORMATS`, "auto" tells by name and content. `policy` is the marking
+    policy, one of the grammar's, that the model is told with these texts.
     """
 
     path: str
@@ -33,6 +33,7 @@ class Corpus:
     marks: Literal["all", "partial", "none"] = "all"
     links: bool = True
     repeat: int = 1
+    skip: int = 0
     documents: int = 0
     limit: int = 0
     min_links: int = 0
@@ -43,7 +44,7 @@ class Corpus:
 
     def __post_init__(self) -> None:
         where = f"data.corpora, {self.path}"
-        _check(where, self, positive=["repeat"], natural=["documents", "limit", "min_links"])
+        _check(where, self, positive=["repeat"], natural=["skip", "documents", "limit", "min_links"])
         if not self.links and (self.marks == "none" or self.min_links):
             raise RecipeError(
                 f'{where}: links=false leaves nothing to learn from marks="none" or windows with min_links'
@@ -58,6 +59,9 @@ class Data:
     those of a knowledge base `kb` (a folder, a hub id, or "bundled"); an optional table `links` has further
     ways to name one (name, id). Hard negatives come from the first `pool` of them (0 = all):
     the knowledge base the model will be used with.
+
+    `replaced` is the share of linked mentions that are shown as another entity of their type, drawn anew each
+    time, so that names are learned that no corpus has.
     """
 
     corpora: tuple[Corpus, ...]
@@ -66,9 +70,10 @@ class Data:
     links: str = ""
     kb: str = ""
     pool: int = 0
+    replaced: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("data", self, natural=["pool"])
+        _check("data", self, natural=["pool"], share=["replaced"])
         if not self.corpora:
             raise RecipeError("data.corpora is empty; name at least one gold file")
         if bool(self.entities) == bool(self.kb):
@@ -193,6 +198,7 @@ class Optimiser:
     size of the windows of one device at a time; `accumulate` of those make an update. `bf16` computes in
     bfloat16 where that is safe (autocast); weights and losses stay float32.
     `gradient_checkpointing` saves memory for time.
+    `workers` processes make the batches ahead (0 = the training process itself): a GPU would wait for it.
     `attention` is transformers' attention implementation, "" for its choice; on CPUs "eager" is faster
     with the masks used here, and attention dropout costs more than all matrix products together.
     """
@@ -212,6 +218,7 @@ class Optimiser:
     log_steps: int = 20
     bf16: bool = True
     gradient_checkpointing: bool = False
+    workers: int = 0
     attention: Literal["", "eager", "sdpa"] = ""
     attention_dropout: float = 0.0
 
@@ -228,7 +235,7 @@ class Optimiser:
                 "save_steps",
                 "log_steps",
             ],
-            natural=["epochs", "weight_decay", "seed"],
+            natural=["epochs", "weight_decay", "seed", "workers"],
             share=["warmup_ratio", "attention_dropout"],
         )
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -30,10 +32,11 @@ from onegen_el.manifest import ModelManifest
 from onegen_el.training.catalog import Catalog, catalog_of_kb, read_catalog
 from onegen_el.training.curves import draw
 from onegen_el.training.dev import DevSet
-from onegen_el.training.examples import Schedule, collate, read_examples
+from onegen_el.training.examples import Batch, Example, Schedule, collate, read_examples
 from onegen_el.training.negatives import Pool
 from onegen_el.training.recipe import Recipe
 from onegen_el.training.record import Record
+from onegen_el.training.replacement import Replacement
 from onegen_el.training.start import starting_point
 from onegen_el.training.step import Step
 
@@ -85,9 +88,19 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
     )
     optimiser = recipe.optimiser
     together = arguments.world_size * optimiser.accumulate
+    replaced = (
+        Replacement(catalog, pool.size, backbone.tokenize, recipe.data.replaced)
+        if recipe.data.replaced
+        else None
+    )
+
+    def batch(chosen: Sequence[Example], rng: random.Random) -> Batch:
+        shown = [replaced(example, rng) for example in chosen] if replaced else chosen
+        return make(shown, positives=recipe.objective.positives, rng=rng)
+
     schedule = Schedule(
         examples,
-        lambda chosen, rng: make(chosen, positives=recipe.objective.positives, rng=rng),
+        batch,
         optimiser.step_tokens,
         optimiser.seed,
         batches=0 if optimiser.epochs else optimiser.steps * together,
@@ -145,6 +158,7 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         save_steps=optimiser.save_steps,
         save_total_limit=2,
         seed=optimiser.seed,
+        dataloader_num_workers=optimiser.workers,
         remove_unused_columns=False,
         label_names=[],
         bf16=optimiser.bf16,

@@ -20,6 +20,7 @@ from onegen_el.errors import ModelError, RecipeError
 from onegen_el.manifest import Calibration, ModelManifest
 from onegen_el.pretrained import is_encoder, load_config, load_pretrained, load_tokenizer, make_room
 from onegen_el.training.recipe import Recipe
+from onegen_el.training.replacement import ROOM
 from onegen_el.windows import WindowSettings
 
 NEW_DIMS = 128  # size of a new projection's vectors where the recipe leaves it open
@@ -49,6 +50,7 @@ def starting_point(recipe: Recipe) -> Backbone:
     tokens = backbone.manifest.windows.longest * (1 if backbone.aligned else 3)
     tokens += len(backbone.marks.prefix) + max(1, len(backbone.marks.suffix))
     tokens += max((len(backbone.tag(policy)) for policy in backbone.grammar.policies), default=0)
+    tokens += ROOM if recipe.data.replaced else 0
     room = backbone.lm.config.max_position_embeddings
     if tokens > room:
         raise RecipeError(

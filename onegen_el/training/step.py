@@ -35,6 +35,7 @@ class Step(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.objective, self.catalog, self.pool, self.seed = objective, catalog, pool, seed
+        self._pool_rows: list[list[int]] | None = None  # token ids of the pool's texts, once they are needed
         # What FSDP shards as one unit; transformers' models name it by this attribute.
         self._no_split_modules = backbone.lm._no_split_modules
 
@@ -198,8 +199,11 @@ class Step(nn.Module):
         if self.objective.stored or (turn == self.pool.turn and self.pool.vectors is not None):
             return
         started = time.monotonic()
+        if self._pool_rows is None:
+            self._pool_rows = self.backbone.entity_ids(self.catalog.texts[: self.pool.size])
+        rows = self._pool_rows
         was_training = self.backbone.training
         self.backbone.eval()
-        self.pool.refresh(turn, lambda share: self.backbone.embed_entities(self.catalog.texts[share]))
+        self.pool.refresh(turn, lambda share: self.backbone.embed_rows(rows[share]))
         self.backbone.train(was_training)
         log.info("step %d: pool embedded in %.0f s", step, time.monotonic() - started)
