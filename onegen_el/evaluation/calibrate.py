@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onegen_el.document import LinkedDocument, Mention
-from onegen_el.evaluation.scores import Resolve, resolver, score
+import numpy as np
+
+from onegen_el.document import Candidate, LinkedDocument
+from onegen_el.evaluation.scores import Counts, Resolve, counted, resolver
 from onegen_el.gold import GoldDocument
 from onegen_el.linker import RANKED, EntityLinker, MarkedDocument
 from onegen_el.manifest import Calibration
@@ -78,32 +80,58 @@ def _try_scores(
         c.entity for documents in linked.values() for d in documents for m in d.mentions for c in m.candidates
     }
     priors = {identifier: entity.prior for identifier in ids if (entity := linker.kb.get(identifier))}
+    answers = {name: Answers.of(gold, linked[name], resolve) for name, gold in corpora.items()}
     choices = []
     for weight in PRIOR_WEIGHTS:
-        best = {name: [_best(d, weight, priors) for d in documents] for name, documents in linked.items()}
+        weighed = [answers[name].weighed(weight, priors) for name in corpora]
         for threshold in THRESHOLDS:
-            f1 = [
-                score(zip(gold, (_cut(d, threshold) for d in best[name]), strict=True), resolve).links.f1
-                for name, gold in corpora.items()
-            ]
+            f1 = [corpus.counts(threshold).f1 for corpus in weighed]
             calibration = replace(tried, min_score=threshold, prior_weight=weight)
             choices.append(Choice(calibration, sum(f1) / len(f1)))
     return choices
 
 
-def _best(document: LinkedDocument, weight: float, priors: Mapping[str, float]) -> LinkedDocument:
-    """Mentions with the entity and score that this prior weight gives, candidates dropped."""
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Each answer's best score float `[n]` and whether it is right bool `[n]`, of `wanted` gold links."""
 
-    def link(mention: Mention) -> Mention:
-        # As the linker ranks: ties go to the smaller id.
-        value, entity = min((-c.score - weight * priors[c.entity], c.entity) for c in mention.candidates)
-        return replace(mention, entity=entity, score=-value, candidates=())
+    scores: np.ndarray
+    right: np.ndarray
+    wanted: int
 
-    return replace(document, mentions=tuple(link(m) for m in document.mentions if m.candidates))
+    def counts(self, threshold: float) -> Counts:
+        """What `score` would count with this threshold."""
+        linked = self.scores >= threshold
+        tp = int(self.right[linked].sum())
+        return Counts(tp, int(linked.sum()) - tp, self.wanted - tp)
 
 
-def _cut(document: LinkedDocument, threshold: float) -> LinkedDocument:
-    return replace(
-        document,
-        mentions=tuple(m if m.score >= threshold else replace(m, entity=None) for m in document.mentions),
-    )
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The candidates of each answer of a corpus with the entity that gold has on its span ("" for none).
+
+    Which answer is right does not depend on the threshold, so it is asked once and not for each.
+    """
+
+    candidates: list[tuple[tuple[Candidate, ...], str]]
+    wanted: int
+
+    @classmethod
+    def of(cls, gold: Sequence[GoldDocument], linked: Sequence[LinkedDocument], resolve: Resolve) -> Answers:
+        candidates, total = [], 0
+        for document, answer in zip(gold, linked, strict=True):
+            wanted, found = counted(document, answer)
+            named = {(m.start, m.end): resolve(m.entity) or m.entity for m in wanted if m.entity}
+            total += len(named)
+            candidates += [(m.candidates, named.get((m.start, m.end), "")) for m in found if m.candidates]
+        return cls(candidates, total)
+
+    def weighed(self, weight: float, priors: Mapping[str, float]) -> Weighed:
+        """With the candidates that this weight of the prior puts first."""
+        scores, right = [], []
+        for candidates, wanted in self.candidates:
+            # As the linker ranks: ties go to the smaller id.
+            value, entity = min((-c.score - weight * priors[c.entity], c.entity) for c in candidates)
+            scores.append(-value)
+            right.append(entity == wanted)
+        return Weighed(np.array(scores), np.array(right, dtype=bool), self.wanted)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from onegen_el.document import TITLE_PREFIX, LinkedDocument
-from onegen_el.gold import GoldDocument
+from onegen_el.document import TITLE_PREFIX, LinkedDocument, Mention
+from onegen_el.gold import GoldDocument, GoldMention
 from onegen_el.knowledge import KnowledgeBase
 
 Resolve = Callable[[str], str | None]
@@ -103,19 +103,23 @@ def resolver(kb: KnowledgeBase) -> Resolve:
     return resolve
 
 
+def counted(gold: GoldDocument, linked: LinkedDocument) -> tuple[list[GoldMention], list[Mention]]:
+    """The gold mentions and the answers of a document that count: in its annotated scope, not optional."""
+    first, last = gold.scope
+    optional = {(m.start, m.end) for m in gold.mentions if m.optional}
+    wanted = [m for m in gold.mentions if first <= m.start and m.end <= last and not m.optional]
+    answers = [
+        m for m in linked.mentions if first <= m.start and m.end <= last and (m.start, m.end) not in optional
+    ]
+    return wanted, answers
+
+
 def score(pairs: Iterable[tuple[GoldDocument, LinkedDocument]], resolve: Resolve) -> Scores:
     """Pools all documents; neither what is outside a document's annotated scope counts nor optional gold."""
     scores = Scores()
     for gold, linked in pairs:
         scores.documents += 1
-        first, last = gold.scope
-        optional = {(m.start, m.end) for m in gold.mentions if m.optional}
-        wanted = [m for m in gold.mentions if first <= m.start and m.end <= last and not m.optional]
-        answers = [
-            m
-            for m in linked.mentions
-            if first <= m.start and m.end <= last and (m.start, m.end) not in optional
-        ]
+        wanted, answers = counted(gold, linked)
         scores.marks.add({(m.start, m.end) for m in wanted}, {(m.start, m.end) for m in answers})
         named = {(m.start, m.end, resolve(m.entity) or m.entity) for m in wanted if m.entity}
         scores.links.add(named, {(m.start, m.end, m.entity) for m in answers if m.entity})

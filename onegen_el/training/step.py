@@ -35,7 +35,7 @@ class Step(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.objective, self.catalog, self.pool, self.seed = objective, catalog, pool, seed
-        self._pool_rows: list[list[int]] | None = None  # token ids of the pool's texts, once they are needed
+        self._rows: dict[str, list[int]] = {}  # token ids of the pool's texts, once they are needed
         # What FSDP shards as one unit; transformers' models name it by this attribute.
         self._no_split_modules = backbone.lm._no_split_modules
 
@@ -157,7 +157,9 @@ class Step(nn.Module):
         (gradient caching, Gao et al. 2021, arXiv 2101.06983): the gradient is the same.
         """
         place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-        rows = self.backbone.entity_ids(list(place))
+        new = [text for text in place if text not in self._rows]
+        made = dict(zip(new, self.backbone.entity_ids(new), strict=True)) if new else {}
+        rows = [self._rows.get(text) or made[text] for text in place]
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
         size = self.objective.chunk or -(-len(order) // LENGTH_GROUPS)
         groups = [[rows[n] for n in order[start : start + size]] for start in range(0, len(order), size)]
@@ -199,9 +201,10 @@ class Step(nn.Module):
         if self.objective.stored or (turn == self.pool.turn and self.pool.vectors is not None):
             return
         started = time.monotonic()
-        if self._pool_rows is None:
-            self._pool_rows = self.backbone.entity_ids(self.catalog.texts[: self.pool.size])
-        rows = self._pool_rows
+        texts = self.catalog.texts[: self.pool.size]
+        if not self._rows:
+            self._rows = dict(zip(texts, self.backbone.entity_ids(texts), strict=True))
+        rows = [self._rows[text] for text in texts]
         was_training = self.backbone.training
         self.backbone.eval()
         self.pool.refresh(turn, lambda share: self.backbone.embed_rows(rows[share]))
