@@ -8,6 +8,7 @@ has an adapter, `adapter` knows how that is stored and where the rows of the mar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -188,9 +189,17 @@ class Backbone(nn.Module):
         last = seen.sum(1) - 1
         return self.hidden(ids, positions, types, mask)[torch.arange(len(rows), device=self.device), last]
 
-    def embed_entities(self, texts: Sequence[str], batch_tokens: int | None = None) -> np.ndarray:
-        """Entity vectors float32 `[n, dims]`, unit norm, in the order of `texts`; see `embed_rows`."""
-        return self.embed_rows(self.entity_ids(texts), batch_tokens)
+    def embed_entities(
+        self, texts: Sequence[str], batch_tokens: int | None = None, dtype: torch.dtype | None = None
+    ) -> np.ndarray:
+        """Entity vectors float32 `[n, dims]`, unit norm, in the order of `texts`; see `embed_rows`.
+
+        Layers compute in `dtype` (autocast) whatever the weights are; None leaves that as it is.
+        """
+        # Around all batches, since autocast keeps the weights it has cast until it ends.
+        same = dtype is None or dtype == self.dtype
+        with nullcontext() if same else torch.autocast(self.device.type, dtype):
+            return self.embed_rows(self.entity_ids(texts), batch_tokens)
 
     @torch.inference_mode()
     def embed_rows(self, rows: Sequence[Sequence[int]], batch_tokens: int | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import dumps
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from onegen_el.cli.kb import kb_app
@@ -28,8 +29,9 @@ class Model:
         self.breaks = False
         self.manifest = ModelManifest("fake", windows=WindowSettings(head=0), fingerprint="f" * 64)
         self.name, self.fingerprint, self.dims = "fake", "f" * 64, 3
+        self.device, self.dtype = torch.device("cpu"), torch.float32
 
-    def embed_entities(self, texts: list[str]) -> np.ndarray:
+    def embed_entities(self, texts: list[str], dtype: torch.dtype) -> np.ndarray:
         if self.breaks:
             raise KBError("broken down")
         return np.array([[len(text), 1.0, 2.0] for text in texts])
@@ -38,7 +40,7 @@ class Model:
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     fake = Model()
-    monkeypatch.setattr("onegen_el.backbone.load_backbone", lambda name, device: fake)
+    monkeypatch.setattr("onegen_el.backbone.load_backbone", lambda name, device, dtype: fake)
     return fake
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from onegen_el.cli.kb import kb_app
@@ -19,13 +20,15 @@ from onegen_el.windows import WindowSettings
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    asked: dict[str, Any] = {}
+    def embed(texts: list[str], dtype: torch.dtype = torch.float32) -> np.ndarray:
+        return np.array([[len(text), 1.0, 2.0 if dtype == torch.float32 else 3.0] for text in texts])
 
-    def load(model: str | None, device: str) -> SimpleNamespace:
-        asked.update(model=model, device=device)
+    def load(model: str | None, device: str, dtype: torch.dtype | None) -> SimpleNamespace:
         return SimpleNamespace(
             manifest=ModelManifest("fake", windows=WindowSettings(head=0), fingerprint="f" * 64),
-            embed_entities=lambda texts: np.array([[len(text), 1.0, 2.0] for text in texts]),
+            embed_entities=embed,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
             dims=3,
             fingerprint="f" * 64,
             name=model,
@@ -69,7 +72,8 @@ def test_options_reach_the_build(source: Path, tmp_path: Path) -> None:
 def test_errors_are_our_own(source: Path, tmp_path: Path) -> None:
     assert isinstance(run("build", tmp_path / "no.csv", "-o", tmp_path / "kb").exception, InputError)
     assert isinstance(run("info", tmp_path / "kb").exception, KBError)
-    assert run("build", source, "-o", tmp_path / "kb", "--index", "tree").exit_code == 2
+    for option in ("index", "precision"):
+        assert run("build", source, "-o", tmp_path / "kb", f"--{option}", "tree").exit_code == 2
 
 
 def test_build_says_its_stages_as_json(source: Path, tmp_path: Path) -> None:
@@ -84,6 +88,30 @@ def test_build_says_its_stages_as_json(source: Path, tmp_path: Path) -> None:
     }
     assert list(row["seconds"]) == ["read", "embed", "store"]
     assert KnowledgeBase.open(tmp_path / "kb").manifest.date == "2024-05-01"
+
+
+def test_another_precision_does_not_go_on_from_saved_vectors(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr("onegen_el.knowledge.store.build_graph", lambda *_, **__: 1 / 0)
+        words = ("build", source, "-o", tmp_path / "kb", "--precision", "float32", "--index", "hnsw")
+        assert isinstance(run(*words).exception, ZeroDivisionError)
+    for out in (tmp_path / "kb", tmp_path / "fresh"):
+        built = run("build", source, "-o", out, "--precision", "bfloat16", "--json")
+        assert json.loads(built.stdout)["precision"] == "bfloat16"
+        assert "5 entities, version 1, embedded in bfloat16 (read " in built.stderr
+    kb, fresh = (KnowledgeBase.open(tmp_path / name) for name in ("kb", "fresh"))
+    np.testing.assert_array_equal(kb.vectors, fresh.vectors)
+
+
+@pytest.mark.parametrize("units", [False, True])
+def test_auto_is_what_the_cpu_has_units_for(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: bool
+) -> None:
+    monkeypatch.setattr("onegen_el.precision.has_bfloat16", lambda device: units)
+    told = json.loads(run("build", source, "-o", tmp_path / "kb", "--json").stdout)
+    assert told["precision"] == ("bfloat16" if units else "float32")
 
 
 def test_shorter_vectors_and_those_of_aliases(source: Path, tmp_path: Path) -> None:

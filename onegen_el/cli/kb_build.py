@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -59,6 +60,10 @@ def build(
     ] = "auto",
     dtype: Annotated[Literal["int8", "float16"], typer.Option(help="Type of the stored vectors.")] = "int8",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        typer.Option(help="Type the model computes in; auto is bfloat16 where the device has units for it."),
+    ] = "auto",
     threads: Annotated[
         int | None,
         typer.Option(min=1, help="Of model and graph; the bytes of a graph repeat with one, the default."),
@@ -77,16 +82,21 @@ def build(
     knowledge base already, it is replaced when the new one is whole.
     """
     # Imported here because torch and transformers take seconds, which `--help` need not wait for.
+    import torch
+
     from onegen_el.cli.kb_shown import embedder, shown_stages, tell
     from onegen_el.errors import KBError
     from onegen_el.knowledge import build_kb
+    from onegen_el.precision import computing_type
 
     dumps = dump_files(wikipedia, redirects, page_props, wikidata)
     if (source is None) == (dumps is None):
         raise typer.BadParameter("name SOURCE, or a dump with --wikipedia, and not both", param_hint="SOURCE")
     # Faults of the source are told before the model is loaded; those of the model before hours of gathering.
     given = _entities(source) if source else iter(())
-    backbone = embedder(model, device, threads)
+    backbone = embedder(model, device, threads, torch.float32 if precision == "float32" else None)
+    computing = computing_type(precision, backbone.dtype, backbone.device)
+    computed = str(computing).removeprefix("torch.")
     if dims and dims >= backbone.dims:
         raise KBError(
             f"the vectors of model {backbone.name} have {backbone.dims} dimensions; --dims must be less, "
@@ -96,7 +106,7 @@ def build(
     with opened as entities, shown_stages() as show:
         built = build_kb(
             islice(entities, limit),
-            backbone.embed_entities,
+            partial(backbone.embed_entities, dtype=computing),
             out,
             fingerprint=backbone.manifest.serves,
             model_name=backbone.name,
@@ -108,9 +118,10 @@ def build(
             source=note or (names_of(dumps) if dumps else source.name if source else ""),
             date=date or (date_of(dumps) if dumps else ""),
             threads=threads or 1,
+            vectors_digest=computed,
             progress=show,
         )
-    tell(out, built, as_json)
+    tell(out, built, as_json, computed)
 
 
 def _entities(source: Path) -> Iterator[Entity]:

@@ -16,6 +16,8 @@ import typer
 from onegen_el.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
+
     from onegen_el.backbone import Backbone
     from onegen_el.knowledge import Built
 
@@ -29,15 +31,20 @@ DOING = {
 }
 
 
-def embedder(model: str | None, device: str, threads: int | None) -> Backbone:
-    """The model that embeds entities; raises ModelError for one that was tuned to vectors of another."""
+def embedder(
+    model: str | None, device: str, threads: int | None, dtype: torch.dtype | None = None
+) -> Backbone:
+    """The model that embeds entities, its weights of `dtype` or, for None, of the type that suits the device.
+
+    Raises ModelError for one that was tuned to vectors of another.
+    """
     from onegen_el.backbone import load_backbone
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
-    backbone = load_backbone(model, device=device)
+    backbone = load_backbone(model, device=device, dtype=dtype)
     if not backbone.manifest.builds:
         raise ModelError(
             f"{model}: was tuned for the entity vectors of model {backbone.manifest.entity_fingerprint[:12]} "
@@ -76,8 +83,11 @@ def shown_stages() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def tell(out: Path, built: Built, as_json: bool) -> None:
-    """One line on stderr about what a knowledge base is now; with `as_json` also an object on stdout."""
+def tell(out: Path, built: Built, as_json: bool, precision: str = "") -> None:
+    """One line on stderr about what a knowledge base is now; with `as_json` also an object on stdout.
+
+    `precision` is the type that its vectors were computed in, "" where that is not to be said.
+    """
     from onegen_el.cli.console import count, say, stderr
 
     says = built.manifest
@@ -85,7 +95,9 @@ def tell(out: Path, built: Built, as_json: bool) -> None:
     took = ", ".join(f"{stage} {taken:,.1f} s" for stage, taken in seconds.items())
     entities = count(says.count, "entity").replace("entitys", "entities")
     parts = f" in {count(len(says.segments), 'segment')}" if len(says.segments) > 1 else ""
-    say(stderr(), f"{out}: {entities}{parts}, version {says.version}" + (f" ({took})" if took else ""))
+    embedded = f", embedded in {precision}" if precision else ""
+    version = f"version {says.version}"
+    say(stderr(), f"{out}: {entities}{parts}, {version}{embedded}" + (f" ({took})" if took else ""))
     if as_json:
         row = {
             "folder": str(out),
@@ -95,5 +107,6 @@ def tell(out: Path, built: Built, as_json: bool) -> None:
             "vectors": sum(segment.vectors for segment in says.segments),
             "index": says.index,
             "seconds": seconds,
+            **({"precision": precision} if precision else {}),
         }
         typer.echo(json.dumps(row))

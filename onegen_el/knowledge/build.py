@@ -56,9 +56,10 @@ def build_kb(
     `encode` turns texts into float `[n, width]` (of any length, they are normalised here); else `vectors_of`
     gives those of entities, where they are known already. `dims` shortens them by a projection that is
     learned of them, 0 leaves them as they are. Each entity gets vectors for up to `alias_vectors` aliases
-    beside its own. What `vectors_of` gives may be shortened already, by `projection` `[width, dims]`, and is
-    known by `vectors_digest` when a build goes on. `progress` gets the stage and the numbers done and in all
-    (0 where that is not known).
+    beside its own. What `vectors_of` gives may be shortened already, by `projection` `[width, dims]`.
+    `vectors_digest` tells what decides the vectors beside model and entities (the type that `encode` computes
+    in, the file that `vectors_of` reads): a build does not go on from those of another. `progress` gets the
+    stage and the numbers done and in all (0 where that is not known).
 
     Where `out` is a knowledge base it stays the one that readers find until the new one is whole. A build
     that was killed goes on from its last chunk when it is called again with the same inputs. Raises KBError
