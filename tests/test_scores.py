@@ -176,19 +176,20 @@ def test_gold_ids_are_looked_up_by_item_and_by_page(kb: KnowledgeBase) -> None:
 
 
 class Told:
-    """Marks Ann only with a bias of -0.5 or more; Bob's two candidates are told apart by their priors."""
+    """Marks Ann only with a bias of 0.5 or more; Bob's two candidates are told apart by their priors."""
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
         self.calibration, self.min_score, self.top_k = Calibration(), 0.77, 5
-        self.broken, self.needs = False, -0.5
+        self.broken = False
+        self.marks: Callable[[float], bool] = lambda bias: bias >= 0.5
         self.ann: Callable[[float], tuple[tuple[str, float], ...]] = lambda coherence: (("Q1", 0.8),)
 
     def mark(self, documents: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, bool]]:
         if self.broken:
             raise KeyboardInterrupt
         for identifier, text in documents:
-            yield identifier, text, self.calibration.mark_bias >= self.needs
+            yield identifier, text, self.marks(self.calibration.mark_bias)
 
     def retrieve(self, marked: Sequence[tuple[str, str, bool]]) -> list[LinkedDocument]:
         bob = self.mention(BOB, ("Q3", 0.8), ("Q2", 0.79))
@@ -220,10 +221,26 @@ def test_calibration_finds_the_smallest_values_that_are_best(kb: KnowledgeBase) 
     linker = Told(kb)
     assert choose(linker, one=CORPUS) == (
         # Ann needs the bias; Bob the man is known better than the dog; Eve's 0.5 must not be linked.
-        Calibration(mark_bias=-0.5, min_score=0.52, prior_weight=0.002),
+        Calibration(mark_bias=0.5, min_score=0.52, prior_weight=0.002),
         1.0,
     )
     assert (linker.calibration, linker.min_score, linker.top_k) == (Calibration(), 0.77, 5)
+
+
+@pytest.mark.parametrize("best", [-1.5, -0.5, 0.0, 1.0, 2.0])
+def test_the_bias_is_looked_for_on_both_sides(kb: KnowledgeBase, best: float) -> None:
+    class Nearer(Told):
+        def retrieve(self, marked: Sequence[tuple[str, str, bool]]) -> list[LinkedDocument]:
+            # The nearer the bias to the best, the more of the texts have Ann.
+            far = round(2 * abs(self.calibration.mark_bias - best))
+            ann = self.mention(ANN, ("Q1", 0.8))
+            return [
+                LinkedDocument(identifier, text, (ann,) if number >= far else ())
+                for number, (identifier, text, _) in enumerate(marked)
+            ]
+
+    calibration, f1 = choose(Nearer(kb), one=[gold(GoldMention(*ANN, "Q1"))] * 9)
+    assert (calibration.mark_bias, f1) == (best, 1.0)
 
 
 def test_calibration_is_of_the_mean_over_corpora_whatever_their_sizes(kb: KnowledgeBase) -> None:
@@ -239,7 +256,7 @@ def test_calibration_is_of_the_mean_over_corpora_whatever_their_sizes(kb: Knowle
 def test_coherence_is_used_only_where_it_helps(kb: KnowledgeBase) -> None:
     linker = Told(kb)
     assert choose(linker, one=CORPUS)[0].coherence == 0.0
-    linker.needs = -9.0  # always marked, and another's without coherence
+    linker.marks = lambda bias: True  # and it is another's without coherence
     linker.ann = lambda coherence: (("Q9", 0.9), ("Q1", 0.7 + coherence))
     assert choose(linker, one=CORPUS)[0].coherence == 0.25
     assert choose(linker, one=CORPUS)[1] == 1.0

@@ -16,7 +16,7 @@ from onegen_el.gold import GoldDocument
 from onegen_el.linker import RANKED, EntityLinker, MarkedDocument
 from onegen_el.manifest import Calibration
 
-BIASES = (-1.0, -0.5, 0.0, 0.5, 1.0)
+BIASES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
 COHERENCES = (0.25, 0.5, 1.0)
 PRIOR_WEIGHTS = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03)
 THRESHOLDS = tuple(step / 50 for step in range(15, 48))
@@ -31,10 +31,11 @@ class Choice:
 
 
 def calibrate(linker: EntityLinker, corpora: Mapping[str, Sequence[GoldDocument]]) -> Choice:
-    """The best of a grid by the mean of the corpora's InKB micro-F1; ties go to the smaller values.
+    """The best of a grid by the mean of the corpora's InKB micro-F1; ties go to what was tried first.
 
-    Each bias is decoded once, weights of the prior and thresholds are tried on its candidates; the weight of
-    coherence is chosen for the best bias, with the others tried again.
+    From no bias its values are tried upwards as long as that is better, else downwards: a text has to be
+    decoded for each. Weights of the prior and thresholds are tried on the candidates of all of them; the
+    weight of coherence is chosen for the best bias, with the others tried again.
     """
     resolve = resolver(linker.kb)
     shipped = linker.calibration, linker.min_score, linker.top_k
@@ -44,19 +45,28 @@ def calibrate(linker: EntityLinker, corpora: Mapping[str, Sequence[GoldDocument]
         linked = {name: linker.retrieve(documents) for name, documents in marked.items()}
         return _try_scores(linker, corpora, linked, linker.calibration, resolve)
 
+    def at(bias: float) -> tuple[Choice, dict[str, list[MarkedDocument]]]:
+        linker.calibration = Calibration(mark_bias=bias)
+        marked = {
+            name: list(linker.mark((document.id, document.text) for document in documents))
+            for name, documents in corpora.items()
+        }
+        return max(tried(marked, bias, 0.0), key=_quality), marked
+
+    above = [bias for bias in BIASES if bias > 0]
+    below = [bias for bias in reversed(BIASES) if bias < 0]
     try:
         linker.top_k, linker.min_score = RANKED, -1.0
-        best: Choice | None = None
-        for bias in BIASES:
-            linker.calibration = Calibration(mark_bias=bias)
-            marked = {
-                name: list(linker.mark((document.id, document.text) for document in documents))
-                for name, documents in corpora.items()
-            }
-            choice = max(tried(marked, bias, 0.0), key=_quality)
-            if best is None or choice.f1 > best.f1:
+        best, best_marked = at(0.0)
+        for biases in (above, below):
+            before = best
+            for bias in biases:
+                choice, marked = at(bias)
+                if choice.f1 <= best.f1:
+                    break
                 best, best_marked = choice, marked
-        assert best is not None
+            if best is not before:
+                break
         for coherence in COHERENCES:
             choice = max(tried(best_marked, best.calibration.mark_bias, coherence), key=_quality)
             best = max(best, choice, key=_quality)
@@ -123,7 +133,8 @@ class Answers:
             wanted, found = counted(document, answer)
             named = {(m.start, m.end): resolve(m.entity) or m.entity for m in wanted if m.entity}
             total += len(named)
-            candidates += [(m.candidates, named.get((m.start, m.end), "")) for m in found if m.candidates]
+            at = {(m.start, m.end): m.candidates for m in found if m.candidates}
+            candidates += [(ranked, named.get(span, "")) for span, ranked in at.items()]
         return cls(candidates, total)
 
     def weighed(self, weight: float, priors: Mapping[str, float]) -> Weighed:
