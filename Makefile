@@ -27,7 +27,7 @@ REPORT ?= runs/eval
 MODEL ?=
 KB ?=
 DEV ?= runs/dev$(if $(filter full,$(KB)),-full)
-RECIPES ?= $(RECIPE) docs/recipes/wide-2.toml
+RECIPES ?= $(RECIPE) docs/recipes/wide-2.toml docs/recipes/wide-3.toml
 # `make kb-full` builds here; empty: where `--kb full` looks.
 KB_FULL ?=
 # `make bench-kb` measures this one; what its build printed with --json is looked for in $(BENCH_KB)-built.json.
@@ -85,13 +85,18 @@ fix: $(READY) ## mend style and format where that can be done by machine
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-model: $(READY) kb/build/entities.parquet ## train the bundled model (DATA, BASE)
+train = $(BIN)/onegen-el train $(1) --set data.root=$(DATA) $(if $(2),--set base=$(2)) --out runs/$(3)
+
+model: $(READY) kb/build/entities.parquet ## train the bundled model, best on a GPU (DATA, BASE)
 	@# Freed memory that goes back to the system at each step costs a third of the time on Linux.
 	@export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=8589934592; \
-	  $(BIN)/onegen-el train $(RECIPE) --set data.root=$(DATA) $(if $(BASE),--set base=$(BASE)) --out runs/mini && \
-	  $(BIN)/onegen-el train docs/recipes/wide-2.toml --set data.root=$(DATA) --set base=runs/mini --out runs/wide
+	  $(call train,$(RECIPE),$(BASE),mini) && \
+	  $(call train,docs/recipes/wide-2.toml,runs/mini,wide-2) && \
+	  $(call train,docs/recipes/wide-3.toml,runs/wide-2,wide-3) && \
+	  $(call train,docs/recipes/wide-3.toml,runs/wide-3,wide-4) --set optimiser.steps=193 \
+	    --set optimiser.step_tokens=131072 --set optimiser.learning_rate=3e-4
 	@mkdir -p $(BUNDLED)/model
-	@find runs/wide -maxdepth 1 -type f ! -name recipe.json ! -name log.jsonl ! -name curves.png -exec cp {} $(BUNDLED)/model ';'
+	@find runs/wide-4 -maxdepth 1 -type f ! -name recipe.json ! -name log.jsonl ! -name curves.png -exec cp {} $(BUNDLED)/model ';'
 
 facts: $(READY) kb/build/entities.parquet ## choose the entities and pack them as kb/entities.parquet (DATA)
 	@$(BIN)/python kb/pack_facts.py kb/build/entities.parquet -o kb/entities.parquet

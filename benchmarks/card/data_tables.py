@@ -14,6 +14,7 @@ from onegen_el.evaluation.tables import Rows
 from onegen_el.grammar import DEFAULT_POLICY
 from onegen_el.training.recipe import Corpus, Recipe
 
+NO_END = 1 << 60  # documents of a set of which all of a half are measured
 MARKS = {"all": "all", "partial": "as far as annotated", "none": "-"}
 
 
@@ -43,7 +44,8 @@ def training(measured: Measured, facts: dict[str, Facts]) -> Rows:
 
 def _used(corpus: Corpus) -> str:
     parts = [f"documents of {corpus.half} position" if corpus.half else ""]
-    parts.append(f"the first {corpus.documents:,} documents" if corpus.documents else "")
+    parts.append(f"without the first {corpus.skip:,} of them" if corpus.skip else "")
+    parts.append(f"{corpus.documents:,} documents" if corpus.documents else "")
     parts.append(f"genres {', '.join(corpus.genres)}" if corpus.genres else "")
     parts.append(f"mentions of kind {', '.join(corpus.kinds)}" if corpus.kinds else "")
     parts.append(f"windows with {corpus.min_links} links or more" if corpus.min_links else "")
@@ -85,18 +87,20 @@ def _uses(recipes: Mapping[str, Recipe], name: str, facts: dict[str, Facts]) -> 
             used = name_of(corpus.path)
             if name in (used, facts_of(facts, used).shares_texts):
                 position = f"those of {corpus.half} position" if corpus.half else "all positions"
+                position += f" but the first {corpus.skip:,}" if corpus.skip else ""
                 found[f"{file} trained on {position}"] = None
     yield from found
 
 
 def seen(measured: Measured, name: str, facts: dict[str, Facts]) -> list[str]:
     """The recipes that may have trained on the very documents that are measured."""
+    most = max((run.documents or NO_END for run in RUNS if run.corpus == name), default=NO_END)
     return [
         file
         for file, recipe in measured.recipes.items()
         if any(
             name in (name_of(corpus.path), facts_of(facts, name_of(corpus.path)).shares_texts)
-            and corpus.half in ("", HALF)
+            and (not corpus.half or (corpus.half == HALF and corpus.skip < most))
             for corpus in recipe.data.corpora
         )
     ]

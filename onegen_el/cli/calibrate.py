@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from onegen_el.cli.eval import Half, read_gold
+from onegen_el.cli.eval import Half, Part, read_gold
 
 
 def calibrate(
@@ -20,6 +20,10 @@ def calibrate(
         str | None, typer.Option(help="Folder or hub id of the knowledge base; default is the bundled one.")
     ] = None,
     half: Annotated[Half, typer.Option(help="Documents used: even, odd or all.")] = Half.ALL,
+    skip: Annotated[int, typer.Option(min=0, help="Not the first so many of each corpus, after --half.")] = 0,
+    documents: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of each corpus, after --skip.")
+    ] = None,
     policy: Annotated[
         str | None, typer.Option(help="Marking policy whose thresholds are set; the default one if left out.")
     ] = None,
@@ -29,7 +33,8 @@ def calibrate(
     from onegen_el.linker import load
     from onegen_el.manifest import ModelManifest, write_manifest
 
-    corpora = {str(path): read_gold(path, half) for path in gold}
+    part = Part(half, documents, skip)
+    corpora = {str(path): read_gold(path, part) for path in gold}
     choice = choose(load(model, kb, policy=policy), corpora)
     write_manifest(model, ModelManifest.read(model).calibrated(policy, choice.calibration))
     typer.echo(f"{choice.calibration}, mean InKB F1 {choice.f1:.3f} on {len(corpora)} corpora", err=True)

@@ -59,25 +59,23 @@ class Half(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which documents of a corpus are used: a half of them, and of that the `first` so many (None: all)."""
+    """Which documents of a corpus are used: a half of them, of that not the `skipped` ones in front, and of
+    the rest the `first` so many (None: all)."""
 
     half: Half = Half.ALL
     first: int | None = None
+    skipped: int = 0
 
     def of(self, documents: list[T]) -> list[T]:
         halves = {Half.ALL: documents, Half.EVEN: documents[::2], Half.ODD: documents[1::2]}
-        return halves[self.half][: self.first]
+        return halves[self.half][self.skipped :][: self.first]
 
 
 WHOLE = Part()
 
 
-def read_gold(path: Path, half: Half = Half.ALL, format: str = "auto") -> list[GoldDocument]:
+def read_gold(path: Path, part: Part, format: str = "auto") -> list[GoldDocument]:
     """Documents of a gold file; raises InputError where there are none."""
-    return _read(path, Part(half), format)
-
-
-def _read(path: Path, part: Part, format: str) -> list[GoldDocument]:
     from onegen_el.gold import read_gold as read
 
     chosen = part.of(list(read(path, format)))
@@ -222,7 +220,7 @@ def _corpora(gold: list[str], names: list[str], part: Part) -> tuple[list[Corpus
         taken[name] = path
     corpora = []
     for name, path, format in files:
-        documents = _read(path, part, format)
+        documents = read_gold(path, part, format)
         corpora.append(Corpus(name, documents, _labels(path, part, len(documents))))
     return corpora, missing
 
