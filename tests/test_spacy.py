@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import runpy
 import shutil
 import subprocess
 import sys
@@ -512,7 +513,6 @@ print(onegen_el.__file__, [ent.kb_id_ for ent in doc.ents])
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("spacy_*.py")), ids=lambda path: path.stem)
-def test_example_scripts_run(script: Path) -> None:
-    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert not run.returncode, run.stderr
-    assert "Q567" in run.stdout
+def test_example_scripts_run(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(script), run_name="__main__")
+    assert "Q567" in capsys.readouterr().out
