@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from two import together
 from typer.testing import CliRunner
 from world import a_recipe, link_and_score, write_jsonl
 
@@ -44,6 +42,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the curves takes as long as many updates; what fixtures of the module train has them."""
+    monkeypatch.setattr(run, "draw", lambda log, picture: True)
 
 
 PARTS = {"generation", "retrieval", "mark_errors", "recall_in_batch", "recall_in_pool"}
@@ -409,30 +413,9 @@ def test_two_processes_make_the_updates_of_one_that_accumulates(world: Path, tmp
         *("--set", 'grammar={"prompt_suffix": "\\n"}', "--set", "windows.head=0"),
     ]
     (tmp_path / "recipe.toml").write_text(TOML.replace("/bert", "/llama").format(world=world.as_posix()))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [
-        "-m",
-        "onegen_el",
-        "train",
-        str(tmp_path / "recipe.toml"),
-        "-o",
-        str(tmp_path / "two"),
-        *settings,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
-    assert done.returncode == 0, done.stderr
-    code, output = onegen(
-        *(
-            "train",
-            tmp_path / "recipe.toml",
-            "-o",
-            tmp_path / "one",
-            *settings,
-            "--set",
-            "optimiser.accumulate=2",
-        )
-    )
+    arguments = ["train", str(tmp_path / "recipe.toml"), *settings, "-o"]
+    assert together(app, [*arguments, str(tmp_path / "two")]) == [0, 0]
+    code, output = onegen(*arguments, tmp_path / "one", "--set", "optimiser.accumulate=2")
     assert code == 0, output
     assert close(tmp_path / "one", tmp_path / "two")
 
