@@ -68,7 +68,10 @@ def run(part: str, options: argparse.Namespace) -> Any:
         return kb_add.measure(kb, options.model, options.cache)
     if part == "wide":
         return kb_wide.measure(fresh, options.cache, options.wide_count, options.wide_dims, options.faiss)
-    queries = fresh(kb_queries.prepare, kb, options.model, options.queries, options.sample, options.cache)
+    if options.prepared is None:
+        asked = (options.model, options.queries, options.sample, options.cache)
+        options.prepared = fresh(kb_queries.prepare, kb, *asked)
+    queries = options.prepared
     if part == "open":
         runs = [fresh(kb_parts.opening, kb, queries) for _ in range(OPENINGS)]
         return {name: sorted(run[name] for run in runs)[OPENINGS // 2] for name in runs[0]}
@@ -106,6 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--json", type=Path, default=Path("runs/bench-kb.json"), metavar="FILE")
     add("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
+    options.prepared = None  # file of the queries, made for the first part that asks
     options.parts = options.parts.split(",")
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")

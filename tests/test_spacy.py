@@ -22,11 +22,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy import displacy
+from spacy.cli import app as commands
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from strategies import documents
 from tiny import BIAS, SENTENCES, tiny_backbone
+from typer.testing import CliRunner
 
 from onegen_el.document import Entity, LinkedDocument, Mention
 from onegen_el.errors import InputError, KBError, ModelError, OnegenError
@@ -415,8 +417,8 @@ def test_two_components_keep_apart(folders: dict[str, str]) -> None:
 def test_assemble(folders: dict[str, str], tmp_path: Path) -> None:
     nlp = pipeline(folders, "sentencizer")
     nlp.config.to_disk(tmp_path / "config.cfg")
-    command = [sys.executable, "-m", "spacy", "assemble", str(tmp_path / "config.cfg"), str(tmp_path / "out")]
-    subprocess.run(command, check=True, capture_output=True)
+    result = CliRunner().invoke(commands, ["assemble", str(tmp_path / "config.cfg"), str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
     assert links(spacy.load(tmp_path / "out")(TEXTS[0])) == links(nlp(TEXTS[0]))
 
 
