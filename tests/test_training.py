@@ -410,6 +410,8 @@ def test_two_processes_make_the_updates_of_one_that_accumulates(world: Path, tmp
     settings = [
         *("--set", "optimiser.steps=6", "--set", "objective.warmup=2", "--set", "objective.refresh=2"),
         *("--set", "optimiser.bf16=false", "--set", "optimiser.save_steps=3"),
+        # Batches of some windows and steps of some size: else half of an update would look like a whole one.
+        *("--set", "optimiser.step_tokens=300", "--set", "optimiser.learning_rate=4e-3"),
         *("--set", 'grammar={"prompt_suffix": "\\n"}', "--set", "windows.head=0"),
     ]
     (tmp_path / "recipe.toml").write_text(TOML.replace("/bert", "/llama").format(world=world.as_posix()))
