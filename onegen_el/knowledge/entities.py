@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,12 @@ def _json(values: Sequence[str]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=4096)
+def _types(values: str) -> tuple[str, ...]:
+    """Few are distinct, and those that read all entities wait for them."""
+    return tuple(json.loads(values))
+
+
 def _entity(row: tuple[Any, ...]) -> Entity:
     _, entity_id, title, description, aliases, types, prior, qid, wikipedia_title = row
     return Entity(
@@ -215,7 +222,7 @@ def _entity(row: tuple[Any, ...]) -> Entity:
         title=title,
         description=description,
         aliases=tuple(json.loads(aliases)) if aliases else (),
-        types=tuple(json.loads(types)),
+        types=_types(types),
         prior=prior,
         qid=entity_id if qid == SAME else qid,
         wikipedia_title=title if wikipedia_title == SAME else wikipedia_title,
