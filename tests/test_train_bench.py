@@ -32,6 +32,12 @@ SPECK_WEIGHTS = 2 * 32000 * 32 + MATRICES + 5 * 32
 SEQUENTIAL = ('grammar={"prompt_prefix": "copy", "prompt_suffix": "now"}', "windows.head=0")
 
 
+@pytest.fixture(autouse=True)
+def of_few_entities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To number all that are bundled takes longer than the updates; `test_negatives.py` has them all."""
+    monkeypatch.setattr(speed, "_catalog", few_entities)
+
+
 @cache
 def few_entities(template: str) -> Catalog:
     entities = list(islice(KnowledgeBase.open(), 2000))
@@ -40,10 +46,7 @@ def few_entities(template: str) -> Catalog:
 
 
 def cost(*settings: str, recipe: str = "mini", length: int = 120, mentions: int = 6, **more: Any) -> StepCost:
-    """Of few entities: to number all that are bundled takes longer than the updates. The command has all."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speed, "_catalog", few_entities)
-        return measure(made(*settings, recipe=recipe), SPECK, 1, length, mentions, "cpu", **more)
+    return measure(made(*settings, recipe=recipe), SPECK, 1, length, mentions, "cpu", **more)
 
 
 def made(*settings: str, recipe: str = "mini") -> Recipe:
