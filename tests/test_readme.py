@@ -123,7 +123,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.write_text(path.read_text("utf-8")[:300], "utf-8")
     for path in folder.glob("corpora/sample/*.jsonl"):
         rows = path.read_text("utf-8").splitlines(keepends=True)
-        path.write_text("".join(rows[:4]), "utf-8")
+        path.write_text("".join(rows[:2]), "utf-8")
     return folder
 
 
