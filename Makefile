@@ -23,9 +23,10 @@ STAND_INS ?= aida-testa=aida-conll-dev oke-2015-train=oke-2015-train wiki-fair=w
   tweeki=tweeki-gold
 REPORT ?= runs/eval
 # `make eval-dev` and `make model-card` take these (folders, hub ids, or `full` for the full knowledge base);
-# empty: what is bundled. RECIPES made the weights, in their order.
+# empty: what is bundled. SETS are some of the development sets, empty for all. RECIPES made the weights, in their order.
 MODEL ?=
 KB ?=
+SETS ?=
 DEV ?= runs/dev$(if $(filter full,$(KB)),-full)
 RECIPES ?= $(RECIPE) docs/recipes/wide-2.toml docs/recipes/wide-3.toml
 # `make kb-full` builds here; empty: where `--kb full` looks.
@@ -123,8 +124,8 @@ eval-gerbil: $(READY) ## measure as GERBIL does on all corpora that are here; re
 	  --json $(REPORT)/figures.json --markdown $(REPORT)/report.md --html $(REPORT)/report.html
 	@echo "The report with plots and examples: $(REPORT)/report.html"
 
-eval-dev: $(READY) ## measure all development sets and policies into runs/dev, going on where it was (DATA, MODEL, KB)
-	@$(BIN)/python benchmarks/eval_dev.py --data $(DATA) $(chosen) --out $(DEV)
+eval-dev: $(READY) ## measure all development sets and policies into runs/dev, going on where it was (DATA, MODEL, KB, SETS)
+	@$(BIN)/python benchmarks/eval_dev.py --data $(DATA) $(chosen) --out $(DEV) $(if $(SETS),--sets $(SETS))
 
 model-card: $(READY) ## write docs/model-card.md from what eval-dev and bench measured (MODEL, KB, RECIPES)
 	@$(BIN)/python benchmarks/model_card.py $(chosen) $(foreach recipe,$(RECIPES),--recipe $(recipe))

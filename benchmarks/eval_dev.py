@@ -27,9 +27,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = 3  # of each class of errors, from our own texts; sentences of other corpora are not kept
 
 
-def commands(data: Path, policies: tuple[str, ...]) -> list[tuple[str, str, list[str]]]:
-    """File name, policy and `eval` options of every run."""
-    found = [(run.file, run.policy, _options(data, run)) for run in planned(policies)]
+def commands(
+    data: Path, policies: tuple[str, ...], sets: Sequence[str] = ()
+) -> list[tuple[str, str, list[str]]]:
+    """File name, policy and `eval` options of every run, or of those on the corpora `sets` alone."""
+    runs = [run for run in planned(policies) if not sets or run.corpus in sets]
+    found = [(run.file, run.policy, _options(data, run)) for run in runs]
+    if sets:
+        return found
     gold = [f"--gold={name}={path}" for name, path in sample_gold(ROOT)]
     return [(SAMPLE_FILE, DEFAULT_POLICY, [*gold, f"--examples={EXAMPLES}"]), *found]
 
@@ -50,13 +55,13 @@ def is_current(path: Path, model: ModelManifest, kb: KBManifest) -> bool:
         return False
 
 
-def measure(data: Path, out: Path, model: str | None, kb: str | None) -> int:
-    """Measures what is not current; exit code of the first run that failed, else 0."""
+def measure(data: Path, out: Path, model: str | None, kb: str | None, sets: Sequence[str] = ()) -> int:
+    """Measures what is not current, of `sets` if there are some; exit code of the first run that failed, or 0."""
     manifest = ModelManifest.read(resolve(model, "model"))
     entities = KBManifest.read(resolve(kb, "kb"))
     out.mkdir(parents=True, exist_ok=True)
     chosen = [*([f"--model={model}"] if model else []), *([f"--kb={kb}"] if kb else [])]
-    for file, policy, options in commands(data, manifest.grammar.policies):
+    for file, policy, options in commands(data, manifest.grammar.policies, sets):
         path = out / file
         if is_current(path, manifest, entities):
             print(f"{path}: is there")
@@ -74,9 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--model", help="folder or hub id; default is the bundled one")
     parser.add_argument("--kb", help="folder or hub id; default is the bundled one")
+    parser.add_argument(
+        "--sets", nargs="*", default=[], help="only these corpora; default is all, and our own texts"
+    )
     given = parser.parse_args(arguments)
     try:
-        return measure(given.data, given.out, given.model or None, given.kb or None)
+        return measure(given.data, given.out, given.model or None, given.kb or None, given.sets)
     except OnegenError as error:
         say_error(str(error))
         return 2

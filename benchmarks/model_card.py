@@ -58,7 +58,7 @@ def read(given: argparse.Namespace) -> Measured:
         bundled=read_runs(given.dev, model, kb, DEV_COMMAND),
         samples=read_samples(given.dev, model, kb, DEV_COMMAND),
         bench=read_bench(given.bench, model.fingerprint, BENCH_COMMAND),
-        full=read_runs(given.full, model, None, FULL_COMMAND) if given.full.is_dir() else None,
+        full=read_runs(given.full, model, None, FULL_COMMAND, whole=False) if given.full.is_dir() else None,
         before=read_bench(before, None, BENCH_COMMAND) if before.is_file() else None,
     )
 

@@ -375,7 +375,7 @@ def test_each_run_is_measured_once(place: Path, monkeypatch: pytest.MonkeyPatch)
     assert eval_dev.measure(Path("DATA"), place / "dev", model, kb) == 0
     assert [command[1:-3] for command in ran] == [
         ["--gold=DATA/corpora/oke-2015-train.jsonl.gz", "--half=odd", "--examples=0", "--policy=roles"],
-        ["--gold=DATA/corpora/wikipedia-pages-2014.jsonl.gz", "--half=odd", "--examples=0", "--documents=60"],
+        ["--gold=DATA/corpora/wikipedia-pages-2014.jsonl.gz", "--half=odd", "--examples=0", "--documents=30"],
     ]
     assert [command[-1] for command in ran] == [f"--json={place / 'dev' / RUNS[n].file}" for n in (2, 7)]
 

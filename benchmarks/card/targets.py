@@ -76,7 +76,7 @@ def targets(measured: Measured) -> Rows:
 
 def _row(measured: Measured, target: Target) -> tuple[str, ...]:
     figures: Figures | None = measured.full if target.full else measured.bundled
-    if figures is None:
+    if figures is None or (target.full and (target.corpus, target.policy) not in figures.runs):
         return target.aim, f"{target.least:.2f}", "-", "-", f"not measured ({FULL_COMMAND})"
     known = target.policy in (DEFAULT_POLICY, *measured.model.grammar.policies)
     # A model without the policy is held to the aim as it marks.
