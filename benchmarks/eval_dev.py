@@ -56,7 +56,7 @@ def is_current(path: Path, model: ModelManifest, kb: KBManifest) -> bool:
 
 
 def measure(data: Path, out: Path, model: str | None, kb: str | None, sets: Sequence[str] = ()) -> int:
-    """Measures what is not current, of `sets` if there are some; exit code of the first run that failed, or 0."""
+    """Measures what is not current, of `sets` if some are named; exit code of the first failure, else 0."""
     manifest = ModelManifest.read(resolve(model, "model"))
     entities = KBManifest.read(resolve(kb, "kb"))
     out.mkdir(parents=True, exist_ok=True)

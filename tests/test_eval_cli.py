@@ -13,7 +13,7 @@ import typer
 from tiny import tiny_backbone
 from typer.testing import CliRunner
 
-from onegen_el.cli.eval import eval_app
+from onegen_el.cli.eval import Half, Part, eval_app
 from onegen_el.cli.main import Program
 from onegen_el.corpora import find, location
 from onegen_el.corpora.store import Receipt, write_receipt
@@ -325,3 +325,11 @@ def test_help_names_both_commands() -> None:
         code, output = onegen(*arguments)
         assert code == 0
         assert all(word in output for word in words)
+
+
+def test_parts_of_a_corpus() -> None:
+    documents = list(range(9))
+    assert Part(Half.ODD).of(documents) == [1, 3, 5, 7]
+    assert Part(Half.EVEN, first=2, skipped=1).of(documents) == [2, 4]
+    assert Part(skipped=7).of(documents) == [7, 8]
+    assert Part(skipped=9).of(documents) == []

@@ -251,6 +251,7 @@ def test_a_corpus_is_read_as_its_recipe_says(tmp_path: Path) -> None:
     assert "".join(read(half="odd", genres=("news",))) == "135"
     assert Counter(read(repeat=3)) == dict.fromkeys("01234567", 3)
     assert "".join(read(documents=2, half="odd")) == "13"
+    assert "".join(read(skip=1, documents=2, half="odd")) == "35"
     limited = read(limit=3, repeat=2)
     assert sorted(Counter(limited).values()) == [2, 2, 2]
     assert limited == read(limit=3, repeat=2)
