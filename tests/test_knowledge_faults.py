@@ -87,6 +87,15 @@ def test_a_lock_without_an_owner_is_taken_over_when_it_is_old(folder: Path) -> N
     remove(folder, "Q1")
 
 
+def test_what_was_left_while_a_lock_was_taken_over_goes_with_the_next_writer(folder: Path) -> None:
+    owned(folder, dead := ended_process())
+    (folder / LOCK).rename(folder / f"{LOCK}-{dead}")
+    owned(folder, os.getppid())
+    alive = (folder / LOCK).rename(folder / f"{LOCK}-1")
+    remove(folder, "Q1")
+    assert list(folder.glob(".*")) == [alive]
+
+
 def test_of_two_that_find_a_stale_lock_one_gets_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other moves away a lock that is new by then, and puts it back."""
     owned(folder, ended_process())

@@ -60,6 +60,9 @@ def write_lock(folder: Path) -> Iterator[None]:
     try:
         with os.fdopen(handle, "w") as file:
             file.write(json.dumps(asdict(me)))
+        for left in path.parent.glob(f"{LOCK}-*"):  # by a process that was killed while it took a lock over
+            if _is_stale(left, me):
+                left.unlink(missing_ok=True)
         yield
     finally:
         _held.discard(path)
