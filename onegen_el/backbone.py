@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -57,6 +58,9 @@ class Backbone(nn.Module):
         self._adapter = [adapter]
         self.trained: Tensor  # ids of the tokens whose rows the adapter has
         self.register_buffer("trained", torch.tensor(adapters.trained_tokens(lm)).long(), persistent=False)
+        # transformers has renamed the argument: before 5.40 both names will do, after it only the new one.
+        renamed = "cache" in signature(lm.base_model.forward).parameters
+        self._cache = "cache" if renamed else "past_key_values"
         self.projection = projection
         self.tokenizer = tokenizer
         self.manifest = manifest
@@ -114,15 +118,16 @@ class Backbone(nn.Module):
         """
         bias = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device)
         bias.masked_fill_(~mask, torch.finfo(self.dtype).min)
-        inputs = {"token_type_ids": types} if self.grammar.token_types == "casing" else {}
+        inputs: dict[str, Any] = {"token_type_ids": types} if self.grammar.token_types == "casing" else {}
         if self.adapter is None:
             inputs["input_ids"] = ids
         else:
             inputs["inputs_embeds"] = adapters.embedded(self.lm.get_input_embeddings(), ids, self.trained)
+        if cache is not None:
+            inputs[self._cache] = cache
         output = self.lm.base_model(
             position_ids=positions,
             attention_mask=bias[:, None],
-            past_key_values=cache,
             use_cache=cache is not None,
             **inputs,
         )
