@@ -97,7 +97,11 @@ def _full(figures: Figures | None, facts: dict[str, Facts]) -> str:
         return f"The full knowledge base was not measured (`{FULL_COMMAND}`).\n"
     parts: list[Rows] = [quality.scores(figures, facts), quality.entities(figures, facts)]
     title = f"### With the full knowledge base ({figures.conditions.entities:,} entities), same thresholds"
-    return "\n\n".join([title, *map(markdown_table, parts)]) + "\n"
+    note = (
+        "Its rows come from, among others, lists of the development sets' own entities, so their coverage is "
+        "flattered."
+    )
+    return "\n\n".join([title, note, *map(markdown_table, parts)]) + "\n"
 
 
 def _seen(measured: Measured, facts: dict[str, Facts]) -> str:
