@@ -33,7 +33,6 @@ class Replacement:
     def __init__(self, catalog: Catalog, pool: int, tokenize: SourceTokenizer, share: float) -> None:
         self.share = share
         self._catalog, self._tokenize = catalog, tokenize
-        self._kind = catalog.kinds
         self._of_kind: dict[str, list[int]] = {kind: [] for kind in KINDS}
         self._holder: dict[str, int] = {}
         for index in range(pool):
@@ -44,7 +43,7 @@ class Replacement:
 
     def __call__(self, example: Example, rng: random.Random) -> Example:
         """The example itself, or one of the same window with other mentions."""
-        tokens, window = example.tokens, example.window
+        tokens = example.tokens
         chosen: dict[tuple[int, ...], tuple[SourceTokens, int] | None] = {}
         room = ROOM
         drawn: list[tuple[SourceTokens, int] | None] = []
@@ -57,13 +56,13 @@ class Replacement:
             growth = len(other[0]) - (last - first) if other else 0
             drawn.append(other if growth <= room else None)
             room -= growth if drawn[-1] else 0
-        return _spliced(example, window, drawn) if any(drawn) else example
+        return _spliced(example, drawn) if any(drawn) else example
 
     def _other(self, entity: int, length: int, rng: random.Random) -> tuple[SourceTokens, int] | None:
         """The tokens of a name and the entity that bears it, None where the mention stays."""
         if entity < 0 or rng.random() >= self.share:
             return None
-        fitting = self._of_kind.get(self._kind[entity], [])
+        fitting = self._of_kind.get(self._catalog.kinds[entity], [])
         if not fitting:
             return None
         power = rng.choice((1, 3))
@@ -80,9 +79,9 @@ class Replacement:
         return (BRACKET.sub("", self._catalog.titles[index]), *self._catalog.aliases[index])
 
 
-def _spliced(example: Example, window: Window, drawn: Sequence[tuple[SourceTokens, int] | None]) -> Example:
+def _spliced(example: Example, drawn: Sequence[tuple[SourceTokens, int] | None]) -> Example:
     """The example with the tokens that are shown only, and other names for the mentions that were `drawn`."""
-    tokens = example.tokens
+    tokens, window = example.tokens, example.window
     ids, casing, breakable = [], [], []
     mentions: list[tuple[int, int, int]] = []
     place: dict[int, int] = {}  # where tokens of the document are now, at the edges that matter
