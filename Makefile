@@ -44,6 +44,8 @@ stand_ins = $(foreach pair,$(STAND_INS),$(if $(wildcard $(call stand_in,$(pair))
 chosen = $(if $(MODEL),--model $(MODEL)) $(if $(KB),--kb $(KB))
 registry = $(shell sed -n 's/^\[\([a-z0-9-]*\)\]$$/\1/p' onegen_el/corpora/registry.toml)
 others = $(filter-out $(foreach pair,$(stand_ins),$(firstword $(subst =, ,$(pair)))),$(registry))
+# Recipe, starting point (empty: the recipe's own), folder in runs/.
+train = $(BIN)/onegen-el train $(1) --set data.root=$(DATA) $(if $(2),--set base=$(2)) --out runs/$(3)
 RECIPE := onegen_el/training/recipes/mini.toml
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -85,8 +87,6 @@ lint: $(READY) ## check style, format and types
 fix: $(READY) ## mend style and format where that can be done by machine
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-
-train = $(BIN)/onegen-el train $(1) --set data.root=$(DATA) $(if $(2),--set base=$(2)) --out runs/$(3)
 
 model: $(READY) kb/build/entities.parquet ## train the bundled model, best on a GPU (DATA, BASE)
 	@# Freed memory that goes back to the system at each step costs a third of the time on Linux.

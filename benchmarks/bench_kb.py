@@ -15,6 +15,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,14 @@ def fresh(function: Callable[..., Any], *arguments: object) -> Any:
     """The answer of `function` in a process of its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
+
+
+@cache
+def prepared(*asked: Any) -> Path:
+    """File of the queries, made for the first part that asks."""
+    import kb_queries
+
+    return fresh(kb_queries.prepare, *asked)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +64,6 @@ def run(part: str, options: argparse.Namespace) -> Any:
     import kb_add
     import kb_forms
     import kb_parts
-    import kb_queries
     import kb_rates
     import kb_wide
 
@@ -67,11 +75,8 @@ def run(part: str, options: argparse.Namespace) -> Any:
     if part == "add":
         return kb_add.measure(kb, options.model, options.cache)
     if part == "wide":
-        return kb_wide.measure(fresh, options.cache, options.wide_count, options.wide_dims, options.faiss)
-    if options.prepared is None:
-        asked = (options.model, options.queries, options.sample, options.cache)
-        options.prepared = fresh(kb_queries.prepare, kb, *asked)
-    queries = options.prepared
+        return kb_wide.measure(fresh, options.cache, options.wide_count, options.wide_dims, options.without)
+    queries = prepared(kb, options.model, tuple(options.queries), options.sample, options.cache)
     if part == "open":
         runs = [fresh(kb_parts.opening, kb, queries) for _ in range(OPENINGS)]
         return {name: sorted(run[name] for run in runs)[OPENINGS // 2] for name in runs[0]}
@@ -83,10 +88,12 @@ def run(part: str, options: argparse.Namespace) -> Any:
         return fresh(kb_forms.widths, kb, queries)
     if part == "forms":
         return fresh(kb_forms.forms, kb, options.model, queries)
-    return kb_rates.measure_kb(fresh, kb, queries, options.cache, options.faiss)
+    return kb_rates.measure_kb(fresh, kb, queries, options.cache, options.without)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    from kb_table import NAMES
+
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("kb", nargs="?", type=Path, help="folder of the knowledge base; default is the bundled one")
@@ -102,14 +109,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sample", type=int, default=3000, help="queries that are used (default: 3000)")
     add("--stages", type=Path, help="what `onegen-el kb build --json` printed, for the part build")
     add("--parts", default=",".join(PARTS), help=f"some of {','.join(PARTS)} (default: all)")
-    add("--no-faiss", dest="faiss", action="store_false", help="leave faiss out")
+    add("--without", nargs="+", choices=list(NAMES), default=[], help="ways to search that are left out")
     add("--wide-count", type=int, default=200_000, help="vectors of the part wide (default: 200,000)")
     add("--wide-dims", type=int, default=4096, help="dimensions of the part wide (default: 4096)")
     add("--cache", type=Path, default=Path("runs/bench-kb"), help="folder for what takes long")
     add("--json", type=Path, default=Path("runs/bench-kb.json"), metavar="FILE")
     add("--markdown", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
-    options.prepared = None  # file of the queries, made for the first part that asks
     options.parts = options.parts.split(",")
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")

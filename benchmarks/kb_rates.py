@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,8 @@ class Way:
     note: str = ""
 
 
-def measure_kb(fresh: Fresh, kb: Path, queries: Path, cache: Path, faiss: bool) -> dict[str, Any]:
-    return measure(fresh, fresh(case_of, kb, queries, cache), faiss)
+def measure_kb(fresh: Fresh, kb: Path, queries: Path, cache: Path, without: Sequence[str]) -> dict[str, Any]:
+    return measure(fresh, fresh(case_of, kb, queries, cache), without)
 
 
 def case_of(kb: Path, queries: Path, cache: Path) -> Case:
@@ -74,10 +74,10 @@ def case_of(kb: Path, queries: Path, cache: Path) -> Case:
     return case
 
 
-def measure(fresh: Fresh, case: Case, faiss: bool) -> dict[str, Any]:
+def measure(fresh: Fresh, case: Case, without: Sequence[str]) -> dict[str, Any]:
     fresh(truth_of, case)
-    names = [name for name in ORDER if name != "graph" or case.kb or case.graph]
-    if not (faiss and importlib.util.find_spec("faiss")):
+    names = [name for name in ORDER if name not in without and (name != "graph" or case.kb or case.graph)]
+    if not importlib.util.find_spec("faiss"):
         names = [name for name in names if not name.startswith("faiss")]
     return {name: fresh(one, name, case) for name in names}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ FULL = 1_250_000  # entities that are extrapolated to
 BLOCK = 8192
 
 
-def measure(fresh: Fresh, cache: Path, count: int, dims: int, faiss: bool) -> dict[str, Any]:
+def measure(fresh: Fresh, cache: Path, count: int, dims: int, without: Sequence[str]) -> dict[str, Any]:
     """Ways to search `count` vectors and a quarter of them, and what that lets one expect of FULL."""
     cases = {size: fresh(case_of, cache, size, dims) for size in (count // 4, count)}
-    few, many = (measure_case(fresh, case, faiss) for case in cases.values())
+    few, many = (measure_case(fresh, case, without) for case in cases.values())
     expected = {name: _expected(many[name]["ms"], few[name]["ms"], count, name) for name in many}
     return {"count": count, "dims": dims, "full": FULL, "ways": many, "quarter": few, "expected_ms": expected}
 

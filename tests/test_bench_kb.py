@@ -38,7 +38,16 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], s
     (folder / "built.json").write_text(
         json.dumps({"entities": COUNT, "seconds": {"embed": 3.0, "graph": 1.5}}) + "\n"
     )
-    options = [str(folder / "kb"), "--queries", str(folder / "queries.npy"), "--no-faiss", "--sample", "100"]
+    options = [
+        str(folder / "kb"),
+        "--queries",
+        str(folder / "queries.npy"),
+        "--without",
+        "faiss hnsw",
+        "faiss flat",
+        "--sample",
+        "100",
+    ]
     options += ["--wide-count", "4000", "--wide-dims", "24", "--cache", str(folder / "cache")]
     options += ["--stages", str(folder / "built.json"), "--json", str(folder / "figures.json")]
     options += ["--markdown", str(folder / "table.md")]

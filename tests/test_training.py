@@ -406,6 +406,23 @@ def close(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(torch.allclose(left[n], right[n], atol=2e-3) for n in left)
 
 
+def test_batches_made_ahead_by_workers_are_those_made_in_place(world: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (world / "entities.jsonl").read_text("utf-8").splitlines()]
+    write_jsonl(tmp_path / "people.jsonl", [{**row, "types": ["PER"]} for row in rows])
+    recipe = a_recipe(world, steps=3, step_tokens=200, bf16=False)
+
+    def trained(replaced: float, workers: int) -> str:
+        """The fingerprint of the weights."""
+        data = replace(recipe.data, entities=str(tmp_path / "people.jsonl"), replaced=replaced)
+        optimiser = replace(recipe.optimiser, workers=workers)
+        return run.train(
+            replace(recipe, data=data, optimiser=optimiser), tmp_path / f"{replaced} {workers}"
+        ).fingerprint
+
+    here = trained(0.5, 0)
+    assert trained(0.5, 2) == here != trained(0.0, 0)
+
+
 def test_two_processes_make_the_updates_of_one_that_accumulates(world: Path, tmp_path: Path) -> None:
     settings = [
         *("--set", "optimiser.steps=6", "--set", "objective.warmup=2", "--set", "objective.refresh=2"),

@@ -5,6 +5,7 @@ Knows recipes, facts on corpora and which documents were measured; knows no scor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from card.facts import Facts, facts_of, name_of
@@ -14,7 +15,6 @@ from onegen_el.evaluation.tables import Rows
 from onegen_el.grammar import DEFAULT_POLICY
 from onegen_el.training.recipe import Corpus, Recipe
 
-NO_END = 1 << 60  # documents of a set of which all of a half are measured
 MARKS = {"all": "all", "partial": "as far as annotated", "none": "-"}
 
 
@@ -94,7 +94,7 @@ def _uses(recipes: Mapping[str, Recipe], name: str, facts: dict[str, Facts]) -> 
 
 def seen(measured: Measured, name: str, facts: dict[str, Facts]) -> list[str]:
     """The recipes that may have trained on the very documents that are measured."""
-    most = max((run.documents or NO_END for run in RUNS if run.corpus == name), default=NO_END)
+    most = max((run.documents or math.inf for run in RUNS if run.corpus == name), default=math.inf)
     return [
         file
         for file, recipe in measured.recipes.items()

@@ -76,11 +76,12 @@ def targets(measured: Measured) -> Rows:
 
 def _row(measured: Measured, target: Target) -> tuple[str, ...]:
     figures: Figures | None = measured.full if target.full else measured.bundled
-    if figures is None or (target.full and (target.corpus, target.policy) not in figures.runs):
-        return target.aim, f"{target.least:.2f}", "-", "-", f"not measured ({FULL_COMMAND})"
     known = target.policy in (DEFAULT_POLICY, *measured.model.grammar.policies)
     # A model without the policy is held to the aim as it marks.
-    outcome = figures.runs[target.corpus, target.policy if known else DEFAULT_POLICY]
+    asked = target.corpus, target.policy if known else DEFAULT_POLICY
+    outcome = figures.runs.get(asked) if figures else None
+    if outcome is None:
+        return target.aim, f"{target.least:.2f}", "-", "-", f"not measured ({FULL_COMMAND})"
     value = target.figure(outcome)
     if value is None:
         return target.aim, f"{target.least:.2f}", "-", "-", "not measured"

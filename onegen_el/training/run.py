@@ -10,7 +10,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -88,19 +88,11 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
     )
     optimiser = recipe.optimiser
     together = arguments.world_size * optimiser.accumulate
-    replaced = (
-        Replacement(catalog, pool.size, backbone.tokenize, recipe.data.replaced)
-        if recipe.data.replaced
-        else None
-    )
-
-    def batch(chosen: Sequence[Example], rng: random.Random) -> Batch:
-        shown = [replaced(example, rng) for example in chosen] if replaced else chosen
-        return make(shown, positives=recipe.objective.positives, rng=rng)
-
+    share, positives = recipe.data.replaced, recipe.objective.positives
+    replaced = Replacement(catalog, pool.size, backbone.tokenize, share) if share else None
     schedule = Schedule(
         examples,
-        batch,
+        partial(_batch, make=partial(make, positives=positives), replaced=replaced),
         optimiser.step_tokens,
         optimiser.seed,
         batches=0 if optimiser.epochs else optimiser.steps * together,
@@ -127,6 +119,14 @@ def train(recipe: Recipe, out: str | Path) -> ModelManifest:
         _write_record(out, trainer, len(examples), time.monotonic() - started)
     trainer.accelerator.wait_for_everyone()  # before anybody reads what the first process writes
     return ModelManifest.read(out)
+
+
+def _batch(
+    chosen: Sequence[Example], rng: random.Random, make: Callable[..., Batch], replaced: Replacement | None
+) -> Batch:
+    """A batch as it is shown this time; no closure, so that workers can be started anew with it."""
+    shown = [replaced(example, rng) for example in chosen] if replaced else chosen
+    return make(shown, rng=rng)
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
